@@ -1,0 +1,76 @@
+"""What the catalogue asks of every series, as columns by row."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMBERS = (
+    "lolo", "lo", "hi", "hihi", "dead_band", "on_delay_s", "off_delay_s", "rate_per_s",
+    "interval_s", "range_lo", "range_hi",
+)  # fmt: skip
+
+
+class Rules:
+    """Columns by row of the shard's SeriesTable; NaN where the catalogue asks nothing.
+
+    Change them through `set` and `grow`: what is derived from the columns is kept until
+    `revision` moves. Who writes a column directly calls `changed` afterwards.
+    """
+
+    __slots__ = (*NUMBERS, "abnormal", "range_reject", "revision")
+
+    lolo: NDArray[np.float64]  # alarm limits, in the series' unit
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+    hihi: NDArray[np.float64]
+    dead_band: NDArray[np.float64]  # how far inside a limit a value must be to end its alarm
+    on_delay_s: NDArray[np.float64]  # how long beyond a limit before the alarm starts
+    off_delay_s: NDArray[np.float64]  # how long inside before it ends
+    rate_per_s: NDArray[np.float64]  # highest change per second, either way
+    interval_s: NDArray[np.float64]  # expected time between readings
+    range_lo: NDArray[np.float64]  # what can be measured at all
+    range_hi: NDArray[np.float64]
+    range_reject: NDArray[np.bool_]  # reject what is out of range, instead of storing it Uncertain
+    abnormal: dict[int, frozenset[int]]  # row → codes of the states that are abnormal
+
+    def __init__(self, count: int) -> None:
+        """No rule for any of `count` rows."""
+        for name in NUMBERS:
+            setattr(self, name, np.full(count, np.nan))
+        self.range_reject = np.zeros(count, np.bool_)
+        self.abnormal = {}
+        self.revision = 0
+
+    @classmethod
+    def empty(cls, count: int) -> "Rules":
+        """No rule for any of `count` rows."""
+        return cls(count)
+
+    def __len__(self) -> int:
+        """Count of rows."""
+        return len(self.range_reject)
+
+    def grow(self, count: int) -> None:
+        """Make it at least `count` rows; the new ones have no rule."""
+        more = count - len(self)
+        if more <= 0:
+            return
+        for name in NUMBERS:
+            setattr(self, name, np.concatenate([getattr(self, name), np.full(more, np.nan)]))
+        self.range_reject = np.concatenate([self.range_reject, np.zeros(more, np.bool_)])
+        self.changed()
+
+    def set(self, row: int, *, abnormal: Iterable[int] = (), **columns: float) -> None:
+        """Replace the named columns of one row, and its abnormal states when any are given."""
+        self.grow(row + 1)
+        for name, value in columns.items():
+            getattr(self, name)[row] = value
+        codes = frozenset(abnormal)
+        if codes:
+            self.abnormal[row] = codes
+        self.changed()
+
+    def changed(self) -> None:
+        """Say that columns were written, so that what is derived from them is made anew."""
+        self.revision += 1
