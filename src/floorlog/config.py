@@ -1,0 +1,118 @@
+"""The settings: the only place that reads the environment."""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from floorlog.errors import SettingError
+
+PREFIX = "FLOORLOG_"
+
+_NAMES = {
+    "stream": "KINESIS_STREAM_NAME",
+    "redis": "REDIS_ENDPOINT",
+    "db_secret": "DB_SECRET_ARN",
+    "region": "AWS_REGION",
+}
+
+
+def _doc(text: str, **limits: float) -> msgspec.Meta:
+    return msgspec.Meta(description=text, **limits)  # type: ignore[arg-type] # ge and le only
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, read once at start."""
+
+    stream: Annotated[str, _doc("Name of the Kinesis stream to read.")]
+    redis: Annotated[str, _doc("The cache, as `host:port`.")]
+    db_secret: Annotated[
+        str,
+        _doc(
+            "The secret with username, password, host, port and dbname as JSON: "
+            "its ARN, or `file:PATH` to a file that only its owner may read."
+        ),
+    ]
+    region: Annotated[str, _doc("AWS region of the stream and the secret.")] = "eu-west-2"
+    worker_id: Annotated[str, _doc("This worker's name; host and process by default.")] = ""
+    lease_seconds: Annotated[
+        float, _doc("How long a shard stays with a worker that says nothing.", ge=1, le=300)
+    ] = 10.0
+    batch_records: Annotated[
+        int, _doc("Most records that one transaction commits.", ge=1, le=10_000)
+    ] = 10_000
+    batch_readings: Annotated[
+        int, _doc("Readings after which a batch takes no further record.", ge=1, le=1_000_000)
+    ] = 20_000
+    poll_ms: Annotated[int, _doc("Pause between reads at the tip of a shard.", ge=200, le=5_000)] = 300
+    snapshot_seconds: Annotated[
+        float, _doc("Time between two snapshots of a shard's state.", ge=1, le=3_600)
+    ] = 300.0
+    future_seconds: Annotated[
+        int, _doc("How far ahead of its arrival a time stamp may be.", ge=0, le=86_400)
+    ] = 300
+    series_max: Annotated[int, _doc("Most series in one record.", ge=1, le=1_000_000)] = 100_000
+    web_port: Annotated[int, _doc("Port of the page; 0 takes a free one.", ge=0, le=65_535)] = 8_080
+    cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
+    cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
+    log_level: Annotated[str, _doc("DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+    unsafe_no_fence: Annotated[
+        bool, _doc("For tests only: switch the fence off, to see that the tests notice.")
+    ] = False
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of Settings."""
+    return _NAMES.get(field, PREFIX + field.upper())
+
+
+def load(environment: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """Read the settings. Raises SettingError naming the variable and the mend."""
+    env = os.environ if environment is None else environment
+    given: dict[str, object] = {}
+    for field in Settings.__struct_fields__:
+        text = env.get(variable(field))
+        if text not in (None, ""):
+            given[field] = text
+    given.update({name: value for name, value in overrides.items() if value is not None})
+    for field in ("stream", "redis", "db_secret"):
+        if field not in given:
+            raise SettingError(
+                f"{variable(field)} is not set",
+                where="environment",
+                fix=f"set {variable(field)} ({_description(field)})",
+            )
+    given.setdefault("worker_id", f"{socket.gethostname()}-{os.getpid()}")
+    return _convert(given)
+
+
+def _convert(given: dict[str, object]) -> Settings:
+    for field, value in given.items():
+        kind = Settings.__annotations__[field]
+        try:
+            msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingError(
+                f"{variable(field)} is {value!r}: {error}",
+                where="environment",
+                fix=_description(field),
+            ) from None
+    return msgspec.convert(given, Settings, strict=False)
+
+
+def _description(field: str) -> str:
+    for meta in Settings.__annotations__[field].__metadata__:
+        if isinstance(meta, msgspec.Meta) and meta.description:
+            return meta.description
+    return ""
+
+
+def reference() -> list[tuple[str, str, str]]:
+    """Every setting as (variable, default, description), for the documentation."""
+    rows = []
+    for field in msgspec.structs.fields(Settings):
+        default = "required" if field.default is msgspec.NODEFAULT else repr(field.default)
+        rows.append((variable(field.name), default, _description(field.name)))
+    return rows
