@@ -83,14 +83,21 @@ one_pin() { # lock package: that package's lines of the lock, hashes included
     awk -v start="$2==" 'index($0, start) == 1 {on = 1} on {print} on && !/\\$/ {exit}' "$1"
 }
 
+packages() { # interpreter lock: uv with its own certificates, with the machine's (a proxy's), or pip
+    "$1" -m uv pip install --python "$1" --require-hashes --compile-bytecode -r "$2" ||
+        "$1" -m uv pip install --python "$1" --require-hashes --compile-bytecode -r "$2" --system-certs ||
+        "$1" -m pip install --disable-pip-version-check --no-deps --require-hashes -r "$2"
+}
+
 install() { # directory lock: everything the lock names, then the project itself, editable
     local directory=$1 lock=$2 interpreter
-    if ! "$directory/bin/python" -c 'import pip' 2>/dev/null; then
+    if [ -e "$directory/unfinished" ] || ! "$directory/bin/python" -c 'import pip' 2>/dev/null; then
         interpreter=$(find_python) || exit 1
         # Not --clear: the lock that we hold lies in the directory.
         rm -rf "$directory/bin" "$directory/lib" "$directory/lib64" "$directory/pyvenv.cfg"
         step "making the environment with $interpreter" "$interpreter" -m venv "$directory"
     fi
+    : >"$directory/unfinished" # whoever finds it found what a killed set-up left, and begins anew
     if ! "$directory/bin/python" -c 'import uv' 2>/dev/null; then
         one_pin "$lock" uv >"$directory/installer.lock"
         step "fetching the installer" "$directory/bin/python" -m pip install --quiet \
@@ -98,11 +105,10 @@ install() { # directory lock: everything the lock names, then the project itself
     fi
     # A user without a home to write to gets along without a cache.
     can_write "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv" || export UV_NO_CACHE=1
-    step "installing the packages" \
-        "$directory/bin/python" -m uv pip install --python "$directory/bin/python" \
-        --require-hashes --compile-bytecode -r "$lock"
+    step "installing the packages" packages "$directory/bin/python" "$lock"
     step "installing floorlog itself" "$directory/bin/python" -m uv pip install --offline \
         --python "$directory/bin/python" --no-deps --no-build-isolation --editable "$root"
+    rm "$directory/unfinished"
 }
 
 set_up() { # directory kind

@@ -1,0 +1,64 @@
+"""What every test may ask for: a way to say that it could not run, and the campaigns' length."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import hypothesis
+import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+PROJECT = Path(__file__).parent.parent
+# Rooms whose tests share servers within a file: xdist keeps such a file on one process.
+SHARED_BY_FILE = ("edge", "record", "web", "infra", "docs", "real")
+# Rooms whose tests need the machine for themselves.
+SERIAL = ("torture", "bench")
+
+set_hypothesis_home_dir(PROJECT / ".cache" / "hypothesis")
+# A shared or slow machine must not turn a test red: pytest-timeout bounds it.
+hypothesis.settings.register_profile("floorlog", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("floorlog")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the length of the campaigns that are marked long."""
+    parser.addoption(
+        "--long-seconds",
+        type=float,
+        default=60.0,
+        help="how long each campaign marked `long` runs (script/test --long DURATION)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their room, before xdist reads the groups."""
+    for item in items:
+        room = item.path.relative_to(PROJECT / "tests").parts[0]
+        if room in SERIAL:
+            item.add_marker(pytest.mark.serial)
+        elif room in SHARED_BY_FILE and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def report_not_run(reason: str) -> NoReturn:
+    """End the test as NOT RUN: the one place that skips, counted and shown by script/test."""
+    pytest.skip(f"NOT RUN: {reason}")
+
+
+@pytest.fixture(scope="session")
+def not_run() -> Callable[[str], NoReturn]:
+    """Give the function by which a test says why it cannot run here."""
+    return report_not_run
+
+
+@pytest.fixture
+def long_seconds(request: pytest.FixtureRequest) -> float:
+    """How long this campaign shall run."""
+    return float(request.config.getoption("--long-seconds"))
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The checkout's root."""
+    return PROJECT
