@@ -1,0 +1,1 @@
+"""Local services: the same real parts as on AWS, started from installed packages."""
