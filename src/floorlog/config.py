@@ -58,9 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
     log_level: Annotated[str, _doc("DEBUG, INFO, WARNING or ERROR.")] = "INFO"
-    unsafe_no_fence: Annotated[
-        bool, _doc("For tests only: switch the fence off, to see that the tests notice.")
-    ] = False
 
 
 def variable(field: str) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from floorlog.core.reading import Anomaly, Batch, Record
-from floorlog.core.series import KnownSeries, SeriesKey
+from floorlog.core.reading import Batch, Record
+from floorlog.core.series import KnownSeries, SeriesKey, SeriesTable
 
 # ── nouns ────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,21 +175,18 @@ class Lookup:
     """Open the batch's transaction, lock these leases in order, and look the keys up.
 
     Reply: Found | Stale | Rehomed | Fenced | Failed. After Found the transaction stays open until
-    the next Commit(locked=True) or Abandon.
+    the next command, which is Commit(locked=True) or ends it. Fenced also when another batch than
+    `number` is the last: an earlier commit of unknown outcome went through after all.
     """
 
     lease: Lease
+    number: int  # of the last committed batch
     version: int  # of the own lease, as last seen
     homes: tuple[int, ...]  # lease ids of all homes concerned, own one included, ascending
     series: NDArray[np.int32]  # per key
     ts: NDArray[np.int64]  # per key
     home: NDArray[np.int32]  # per key: where the consumer believes the series' home to be
     marks_of: tuple[int, ...]  # series whose newest readings are wanted
-
-
-@dataclass(frozen=True, slots=True)
-class Abandon:
-    """Roll the transaction that Lookup opened back. Reply: None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,14 +237,13 @@ class Publish:
     """Tell cache and page of a committed batch; may be dropped. Reply: None."""
 
     batch: Batch
-    names: tuple[tuple[str, str], ...]  # device and metric by row
-    texts: dict[int, str]  # state code → name
-    kinds: NDArray[np.int8]  # by row
+    table: SeriesTable
+    states: dict[str, int]  # state name → code
 
 
 Command = (
     ListShards | Survey | Take | Want | Start | Sleep | Load | Seek | Fetch | Register | Lookup
-    | Abandon | Commit | Check | Foreign | Renew | Release | Publish
+    | Commit | Check | Foreign | Renew | Release | Publish
 )  # fmt: skip
 
 # ── replies ──────────────────────────────────────────────────────────────────────────────────

@@ -152,7 +152,8 @@ class Batch:
     anomalies: tuple[Anomaly, ...] = ()
     anomaly_series: tuple[int, ...] = ()  # durable series id per anomaly
     gaps: tuple[Gap, ...] = ()
-    snapshot: bytes | None = None  # the shard's state after this batch
+    snapshot: bytes | None = None  # the shard's state after batch `snapshot_number`
+    snapshot_number: int = 0  # the batch before this one, when a snapshot is given
     ended: bool = False  # the shard's last batch
     behind_ms: int = 0
     read_at: int = -1  # µs UTC of arrival up to which the shard has been read

@@ -1,0 +1,373 @@
+"""From a batch of records to what one transaction commits: (state, batch) → (outcome, state)."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorlog.core import marks as mark
+from floorlog.core import snapshot
+from floorlog.core.catalogue import Catalogue
+from floorlog.core.decode import Decoded, decode
+from floorlog.core.detect.panel import Panel
+from floorlog.core.protocol import (
+    Found,
+    Registered,
+    StoredBatch,
+    StoredReadings,
+    StoredState,
+)
+from floorlog.core.reading import MICROSECONDS, Anomaly, Code, Counts, Readings, Record, Reject
+from floorlog.core.rules import Rules
+from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable
+from floorlog.core.validate import pending, validate
+
+
+def hash_key(partition_key: str) -> int:
+    """The 128-bit hash by which Kinesis chooses the shard of a partition key."""
+    return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
+
+
+@dataclass(slots=True)
+class Draft:
+    """A batch on its way: decoded, then valid, then sifted."""
+
+    records: tuple[Record, ...]
+    clock_s: int
+    decoded: Decoded
+    rejects: list[Reject]
+    valid: Readings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What only the record can answer: keys to look up, and rows whose mark is unknown."""
+
+    homes: tuple[int, ...]  # lease ids concerned, own one included, ascending
+    series: NDArray[np.int32]
+    ts: NDArray[np.int64]
+    home: NDArray[np.int32]
+    marks_of: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the batch comes to; the consumer adds the lease and commits it."""
+
+    clock_s: int
+    counts: Counts
+    stored: Readings  # sorted by (series, ts, arrival)
+    conflict: NDArray[np.bool_]
+    late: NDArray[np.bool_]
+    rejects: tuple[Reject, ...]
+    anomalies: tuple[Anomaly, ...]
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One shard's state, and the pure steps that a batch takes through it.
+
+    A batch goes draft → (register) → inspect → (lookup) → settle → commit → accept; after a commit
+    that did not happen, `undo` takes the state back and the steps can be taken again.
+    """
+
+    lease_id: int
+    future_seconds: int = 300
+    table: SeriesTable = field(default_factory=SeriesTable)
+    marks: mark.Marks = field(default_factory=mark.Marks)
+    panel: Panel = field(default_factory=Panel)
+    states: dict[str, int] = field(default_factory=dict)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    catalogue_version: int = 0
+    clock_s: int = -1
+    partition_keys: dict[int, str] = field(default_factory=dict)  # row → last partition key
+    hashes: dict[int, int] = field(default_factory=dict)  # row → its hash
+    _undo: object = None
+    _rules: Rules | None = None
+
+    # ── the steps ────────────────────────────────────────────────────────────────────────────
+
+    def draft(self, records: Sequence[Record]) -> Draft:
+        """Decode records; never raises for what they hold."""
+        arrivals = np.array([record.arrival for record in records], np.int64) // MICROSECONDS
+        clocks = np.maximum.accumulate(np.maximum(arrivals, self.clock_s))
+        clock_s = int(clocks[-1]) if len(clocks) else self.clock_s
+        decoded = decode(records, self.table, clocks)
+        return Draft(tuple(records), clock_s, decoded, list(decoded.rejects))
+
+    def unregistered(self, draft: Draft) -> tuple[tuple[SeriesKey, ...], tuple[str, ...]]:
+        """The series and state names of the draft that the record has to give ids to."""
+        keys, names = pending(draft.decoded, self.table, self.states, draft.records, self.catalogue)
+        moved = self._rekeyed(draft)
+        return (*keys, *moved), tuple(names)
+
+    def register(self, registered: Registered) -> None:
+        """Take the ids over; a series made just now holds no reading, so its mark is known."""
+        self.learn(registered.series)
+        for series in registered.series:
+            row = self.table.row_of(series.series_id)
+            if series.series_id in registered.fresh:
+                self.marks.known[row] = series.home == self.lease_id
+        self.states.update(registered.states)
+
+    def learn(self, series: Iterable[KnownSeries]) -> None:
+        """Take over what the record says; a series that comes home has an unknown mark."""
+        known = list(series)
+        before = {
+            entry.series_id: int(self.table.home[self.table.row_of(entry.series_id)])
+            for entry in known
+            if self.table.knows(entry.series_id)
+        }
+        self.table.learn(known)
+        self.marks.grow(len(self.table))
+        for entry in known:
+            if before.get(entry.series_id) != entry.home:
+                self.marks.known[self.table.row_of(entry.series_id)] = False
+
+    def inspect(self, draft: Draft) -> Question | None:
+        """Validate, and say what has to be looked up; None when the marks decide everything."""
+        self.marks.grow(len(self.table))
+        if draft.valid is None:
+            draft.valid, rejects = validate(
+                draft.decoded, self.table, self.rules(), self.states, self.future_seconds
+            )
+            draft.rejects.extend(rejects)
+        readings = draft.valid
+        mine = self.table.home[readings.row] == self.lease_id
+        ask = mark.unsure(readings, mine, self.marks)
+        if not ask.any():
+            return None
+        rows, ts = readings.row[ask], readings.ts[ask]
+        keys = np.unique(np.stack([rows.astype(np.int64), ts]), axis=1)
+        rows = keys[0].astype(np.int32)
+        homes = self.table.home[rows]
+        unknown = np.unique(rows[(homes == self.lease_id) & ~self.marks.known[rows]])
+        return Question(
+            homes=tuple(sorted({self.lease_id, *homes.tolist()})),
+            series=self.table.id[rows],
+            ts=keys[1],
+            home=homes,
+            marks_of=tuple(self.table.id[unknown].tolist()),
+        )
+
+    def settle(self, draft: Draft, question: Question | None, found: Found | None) -> Outcome:
+        """Decide every reading's fate, feed the detectors, and state what is to be committed."""
+        readings = draft.valid
+        if readings is None:
+            message = "inspect comes before settle"
+            raise ValueError(message)
+        held = self._absorb(question, found) if question and found else None
+        mine = self.table.home[readings.row] == self.lease_id
+        fate = mark.sift(readings, mine, self.marks, held)
+        keep = np.flatnonzero(fate != mark.Fate.DUPLICATE)
+        conflicting = fate[keep] == mark.Fate.CONFLICT
+        stored = readings.take(keep)
+        behind = mark.late(stored, conflicting, self._fed())
+        order = np.lexsort((stored.ts, self.table.id[stored.row]))
+        stored, conflicting, behind = stored.take(order), conflicting[order], behind[order]
+        anomalies = self._judge(stored, conflicting, behind, draft.clock_s)
+        counts = Counts(
+            records=len(draft.records),
+            received=draft.decoded.received,
+            stored=len(stored),
+            rejected=len(draft.rejects),
+            duplicate=len(readings) - len(stored),
+            conflict=int(conflicting.sum()),
+        )
+        return Outcome(
+            draft.clock_s, counts, stored, conflicting, behind, tuple(draft.rejects), anomalies
+        )
+
+    def tick(self, clock_s: int) -> Outcome:
+        """Let time pass without records, so that silence can be noticed."""
+        nothing = empty_readings()
+        flags = np.zeros(0, np.bool_)
+        clock_s = max(clock_s, self.clock_s)
+        anomalies = self._judge(nothing, flags, flags, clock_s)
+        return Outcome(clock_s, Counts(), nothing, flags, flags, (), anomalies)
+
+    def undo(self) -> None:
+        """Take the detectors back to before the last settle or tick."""
+        if self._undo is not None:
+            self.panel.restore(self._undo)
+            self._undo = None
+
+    def accept(self, outcome: Outcome) -> None:
+        """The outcome is committed: raise the marks and move the clock."""
+        self._undo = None
+        mine = self.table.home[outcome.stored.row] == self.lease_id
+        if mine.all():
+            mark.advance(self.marks, outcome.stored, outcome.conflict)
+        else:
+            mark.advance(self.marks, outcome.stored.take(mine), outcome.conflict[mine])
+        self.clock_s = outcome.clock_s
+
+    def refuse(self, draft: Draft, places: NDArray[np.intp], reason: str) -> None:
+        """Turn valid readings that the database will not have into rejects."""
+        if draft.valid is None:
+            return
+        for place in places.tolist():
+            record = int(draft.valid.record[place])
+            draft.rejects.append(
+                Reject(
+                    Code.REFUSED,
+                    reason,
+                    draft.records[record].data,
+                    record,
+                    int(draft.valid.element[place]),
+                )
+            )
+        keep = np.ones(len(draft.valid), np.bool_)
+        keep[places] = False
+        draft.valid = draft.valid.take(keep)
+
+    def refuse_all(self, draft: Draft, reason: str) -> None:
+        """Keep every record of the draft as one reject: the last resort, nothing is lost."""
+        draft.valid = empty_readings()
+        draft.rejects = [
+            Reject(Code.REFUSED, reason, record.data, place, -1)
+            for place, record in enumerate(draft.records)
+        ]
+        draft.decoded = replace(draft.decoded, received=len(draft.records))
+
+    # ── the state ────────────────────────────────────────────────────────────────────────────
+
+    def adopt(self, version: int, catalogue: bytes) -> None:
+        """Judge by this version of the catalogue from the next batch on."""
+        self.catalogue_version = version
+        self.catalogue = Catalogue.decode(catalogue)
+        self._rules = None
+
+    def rules(self) -> Rules:
+        """The catalogue's rules by row, for every row of the table."""
+        if self._rules is None or len(self._rules) < len(self.table):
+            self._rules = self.catalogue.rules(self.table, self.states)
+        return self._rules
+
+    def restore(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:
+        """Rebuild the state from the record.
+
+        Returns per lease the version up to which foreign readings are in the marks.
+        """
+        self.states = dict(stored.states)
+        self.learn(stored.series)
+        self.hashes = {self.table.row_of(series): key for series, key in stored.hashes.items()}
+        newest = max(stored.catalogues, default=0)
+        good = {self.lease_id: 0}
+        if stored.snapshot is not None:
+            good.update([snapshot.load(self, stored.snapshot, None)])
+        else:
+            inherit = (hash_begin, hash_end)
+            good.update(snapshot.load(self, blob, inherit) for blob in stored.parent_snapshots)
+        for batch in stored.tail:
+            if batch.catalogue != self.catalogue_version and batch.catalogue in stored.catalogues:
+                self.adopt(batch.catalogue, stored.catalogues[batch.catalogue])
+            self._replay(batch)
+        if newest and newest != self.catalogue_version:
+            self.adopt(newest, stored.catalogues[newest])
+        self._undo = None
+        return good
+
+    def merge(self, foreign: StoredReadings) -> None:
+        """Raise the marks by what other shards stored of series whose home is here."""
+        for (row, ts), values in self._held(foreign).items():
+            if self.table.home[row] == self.lease_id:
+                self.marks.raise_to(row, ts, values)
+
+    def deadline_s(self) -> int | None:
+        """The clock at which a tick may find something, None for never."""
+        return self.panel.deadline_s()
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _fed(self) -> NDArray[np.int64]:
+        self.panel.grow(len(self.table))
+        return self.panel.feed_ts()
+
+    def _judge(
+        self,
+        stored: Readings,
+        conflict: NDArray[np.bool_],
+        late: NDArray[np.bool_],
+        clock_s: int,
+    ) -> tuple[Anomaly, ...]:
+        self._undo = self.panel.copy()
+        fresh = ~(conflict | late)
+        return tuple(self.panel.advance(stored, fresh, self.rules(), self.table.kind, clock_s))
+
+    def _absorb(self, question: Question, found: Found) -> mark.Held:
+        for (row, ts), values in self._held(found.marks).items():
+            self.marks.raise_to(row, ts, values)
+        for series_id in question.marks_of:
+            row = self.table.row_of(series_id)
+            self.marks.known[row] = self.table.home[row] == self.lease_id
+        return self._held(found.held)
+
+    def _held(self, readings: StoredReadings) -> mark.Held:
+        """Stored readings by (row, ts), those that stand before those that conflict."""
+        held: mark.Held = {}
+        columns = (readings.series, readings.ts, readings.value, readings.quality)
+        order = np.argsort(readings.conflict, kind="stable")
+        rows = zip(*(column[order].tolist() for column in columns), strict=True)
+        for series_id, ts, value, quality in rows:
+            if self.table.knows(series_id):
+                held.setdefault((self.table.row_of(series_id), ts), []).append((value, quality))
+        return held
+
+    def _replay(self, batch: StoredBatch) -> None:
+        """Do to the state what this committed batch once did."""
+        kept = batch.readings
+        rows = np.array([self.table.row_of(series) for series in kept.series.tolist()], np.int32)
+        nought = np.zeros(len(rows), np.int32)
+        stored = Readings(
+            rows, kept.ts, kept.value, kept.quality, kept.arrival_s, nought, nought
+        )  # fmt: skip
+        mine = self.table.home[rows] == self.lease_id
+        self.marks.grow(len(self.table))
+        mark.advance(self.marks, stored.take(mine), kept.conflict[mine])
+        order = np.lexsort((kept.arrival_s, rows))
+        fresh = ~(kept.conflict | kept.late)
+        self.panel.grow(len(self.table))
+        self.panel.advance(
+            stored.take(order), fresh[order], self.rules(), self.table.kind, batch.clock_s
+        )
+        self.clock_s = batch.clock_s
+
+    def _rekeyed(self, draft: Draft) -> list[SeriesKey]:
+        """Registered series whose partition key is not the last one known."""
+        decoded = draft.decoded
+        if not len(decoded.row):
+            return []
+        rows, newest = np.unique(decoded.row[::-1], return_index=True)
+        records = decoded.record[len(decoded.row) - 1 - newest]
+        changed = []
+        for row, record in zip(rows.tolist(), records.tolist(), strict=True):
+            key = draft.records[record].partition_key
+            if self.partition_keys.get(row) == key:
+                continue
+            self.partition_keys[row] = key
+            hashed = hash_key(key)
+            if self.hashes.get(row) == hashed:
+                continue
+            first = row not in self.hashes
+            self.hashes[row] = hashed
+            if self.table.id[row] != UNREGISTERED and not first:
+                device, metric = self.table.keys[row]
+                kind = self.table.kind[row]
+                changed.append(SeriesKey(device, metric, kind, self.table.units[row], key))
+        return changed
+
+
+def empty_readings() -> Readings:
+    """No readings."""
+    return Readings(
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.uint32),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int32),
+    )
