@@ -1,1 +1,1 @@
-"""A Kinesis-compatible stream server: the service's answers, limits and errors, on loopback, with durable data."""
+"""A Kinesis-compatible stream server: the service's answers, limits and errors, on loopback."""

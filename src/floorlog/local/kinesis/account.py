@@ -1,4 +1,4 @@
-"""The account: all streams in memory, backed by the shelf for reading and the journal for changes."""
+"""The account: all streams in memory, read from the shelf and changed through the journal."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,10 @@ class Account:
         limits: bool,
         transition_ms: int,
     ) -> None:
-        """Load what the shelf holds. `transition_ms` is how long a stream stays CREATING, UPDATING, DELETING."""
+        """Load what the shelf holds.
+
+        `transition_ms` is how long a stream stays CREATING, UPDATING, DELETING.
+        """
         self.shelf = shelf
         self.journal = journal
         self.now_ms = now_ms
@@ -95,7 +98,7 @@ class Account:
         return stream
 
     def find_live(self, name: str | None, arn: str | None) -> Stream:
-        """Return a stream whose records can be written and read: one not being created or deleted."""
+        """Return a stream that can be written and read: not one being created or deleted."""
         stream = self.find(name, arn)
         if stream.status in {Status.CREATING, Status.DELETING}:
             raise self.no_stream(stream.name)
@@ -124,7 +127,7 @@ class Account:
         return stream.shards
 
     def trim(self, stream: Stream, shard: Shard, keep_from_ms: int | None = None) -> None:
-        """Drop a shard's records that arrived before `keep_from_ms`, or else those past retention."""
+        """Drop a shard's records from before `keep_from_ms`, or else those past retention."""
         if keep_from_ms is None:
             keep_from_ms = stream.keep_from_ms(self.now_ms())
         if shard.oldest_ms is not None and shard.oldest_ms < keep_from_ms:

@@ -11,9 +11,10 @@ from floorlog.local.kinesis.shard import Shard
 
 
 class Trim(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", tag="trim"):
-    """Drop at once what arrived `older_than_ms` ago or earlier, of one shard or of the whole stream.
+    """Drop at once what arrived `older_than_ms` ago or earlier, of one shard or the stream.
 
-    For a whole stream this moves its horizon: closed shards that ended before it vanish, as past retention.
+    For a whole stream this moves its horizon: closed shards that ended before it vanish, as past
+    retention.
     """
 
     stream: str
@@ -35,8 +36,8 @@ class Reply(msgspec.Struct):
 def answer(account: Account, method: str, path: str, body: bytes) -> Reply:
     """Carry out one admin request.
 
-    GET /_health; GET /_faults lists the orders, POST /_faults places one (or trims), DELETE /_faults clears all,
-    DELETE /_faults/ID one.
+    GET /_health; GET /_faults lists the orders, POST /_faults places one (or trims), DELETE
+    /_faults clears all, DELETE /_faults/ID one.
     """
     if path == "/_health":
         return Reply(

@@ -174,7 +174,10 @@ class RecordAnswer(Answer, frozen=True, gc=False):
 
 
 class GetRecords(Answer, frozen=True):
-    """GetRecords's answer; no next iterator at the end of a closed shard, with its children instead."""
+    """GetRecords's answer.
+
+    No next iterator at the end of a closed shard, with its children instead.
+    """
 
     records: list[RecordAnswer]
     millis_behind_latest: int

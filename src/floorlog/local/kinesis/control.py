@@ -1,4 +1,4 @@
-"""Control operations on whole streams: create, delete, describe, list, retention, encryption, tags."""
+"""Control operations on whole streams: life, description, retention, encryption, tags."""
 
 from typing import Final
 
@@ -64,7 +64,8 @@ def find_active(account: Account, name: str | None, arn: str | None) -> Stream:
     stream = account.find(name, arn)
     if stream.status is not Status.ACTIVE:
         raise in_use(
-            f"Stream {stream.name} under account {account.id} not ACTIVE, instead in state {stream.status.value}"
+            f"Stream {stream.name} under account {account.id} not ACTIVE, instead in state "
+            f"{stream.status.value}"
         )
     return stream
 
@@ -169,8 +170,10 @@ def increase_retention(account: Account, wanted: request.RetentionPeriod) -> Non
     hours = _checked_hours(wanted)
     if hours < stream.retention_hours:
         raise invalid_argument(
-            f"Requested retention period ({hours} hours) for stream {stream.name} can not be shorter than "
-            f"existing retention period ({stream.retention_hours} hours). Use DecreaseRetentionPeriod API."
+            f"Requested retention period ({hours} hours) for stream {stream.name} can not be "
+            f"shorter than "
+            f"existing retention period ({stream.retention_hours} hours). Use "
+            f"DecreaseRetentionPeriod API."
         )
     _retain(account, stream, hours)
 
@@ -181,8 +184,10 @@ def decrease_retention(account: Account, wanted: request.RetentionPeriod) -> Non
     hours = _checked_hours(wanted)
     if hours > stream.retention_hours:
         raise invalid_argument(
-            f"Requested retention period ({hours} hours) for stream {stream.name} can not be longer than "
-            f"existing retention period ({stream.retention_hours} hours). Use IncreaseRetentionPeriod API."
+            f"Requested retention period ({hours} hours) for stream {stream.name} can not be "
+            f"longer than "
+            f"existing retention period ({stream.retention_hours} hours). Use "
+            f"IncreaseRetentionPeriod API."
         )
     _retain(account, stream, hours)
 
@@ -191,7 +196,8 @@ def _checked_hours(wanted: request.RetentionPeriod) -> int:
     hours = wanted.retention_period_hours
     if not RETENTION_HOURS_MIN <= hours <= RETENTION_HOURS_MAX:
         raise invalid_argument(
-            f"Retention period must be {RETENTION_HOURS_MIN} to {RETENTION_HOURS_MAX} hours. Specified: {hours}."
+            f"Retention period must be {RETENTION_HOURS_MIN} to {RETENTION_HOURS_MAX} hours. "
+            f"Specified: {hours}."
         )
     return hours
 

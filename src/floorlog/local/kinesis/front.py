@@ -100,7 +100,7 @@ class Front:
             result = await self._operate(target, request)
         except Refusal as refusal:
             return refusal.status, CONTENT_TYPE, _refusal_body(refusal)
-        except Exception:  # noqa: BLE001 - whatever goes wrong inside, the client is told as Kinesis would
+        except Exception:  # noqa: BLE001 - the client is told of any failure
             traceback.print_exc(file=sys.stderr)
             failure = internal_failure()
             return failure.status, CONTENT_TYPE, _refusal_body(failure)

@@ -79,11 +79,13 @@ def _foreign(
 ) -> Refusal:
     if parts is not None and parts.number != shard.number:
         return invalid_argument(
-            f"Invalid StartingSequenceNumber. It encodes {shard_id(parts.number)}, while it was used in a call to a "
+            f"Invalid StartingSequenceNumber. It encodes {shard_id(parts.number)}, while it was "
+            f"used in a call to a "
             f"shard with {shard.id}"
         )
     return invalid_argument(
-        f"StartingSequenceNumber {text} used in GetShardIterator on shard {shard.id} in stream {stream.name} under "
+        f"StartingSequenceNumber {text} used in GetShardIterator on shard {shard.id} in stream "
+        f"{stream.name} under "
         f"account {account.id} is invalid because it did not come from this stream."
     )
 
@@ -95,7 +97,10 @@ def _issue(account: Account, stream: Stream, shard: Shard, index: int) -> str:
 
 
 def find_iterated(account: Account, text: str) -> tuple[Stream, Shard, ShardIterator]:
-    """Return the stream and shard that an iterator reads, and the iterator; refuse one that is not ours."""
+    """Return the stream and shard that an iterator reads, and the iterator.
+
+    Refuse one that is not ours.
+    """
     token = account.mint.read(text)
     if not isinstance(token, ShardIterator):
         raise invalid_argument("Invalid ShardIterator.")
@@ -116,8 +121,10 @@ def get_records(account: Account, wanted: request.GetRecords) -> answer.GetRecor
     now_ms = account.now_ms()
     if now_ms - token.issued_ms > TOKEN_MS_MAX:
         raise expired_iterator(
-            f"Iterator expired. The iterator was created at time {_written(token.issued_ms)} while right now it is "
-            f"{_written(now_ms)} which is further in the future than the tolerated delay of {TOKEN_MS_MAX} milliseconds."
+            f"Iterator expired. The iterator was created at time {_written(token.issued_ms)} "
+            f"while right now it is "
+            f"{_written(now_ms)} which is further in the future than the tolerated delay of "
+            f"{TOKEN_MS_MAX} milliseconds."
         )
     if wanted.dry_run:
         raise dry_run()

@@ -17,7 +17,7 @@ PENDING_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class Change(NamedTuple):
-    """One request's change: what to do in the database, and what to do in memory once it is durable."""
+    """One request's change: what to do in the database, and in memory once it is durable."""
 
     ticket: int
     work: Work
@@ -36,9 +36,10 @@ class Waiter(NamedTuple):
 class Journal:
     """Changes are committed in the order submitted, in groups, by a thread of its own.
 
-    `submit`, `wait` and `close` are called on the event loop's thread. A group that cannot be committed (a full
-    disk) fails the requests in it; if it held a change to a stream or shard, memory is ahead of the disk and
-    `broken` is called so that the server ends and starts again from what is durable.
+    `submit`, `wait` and `close` are called on the event loop's thread. A group that cannot be
+    committed (a full disk) fails the requests in it; if it held a change to a stream or shard,
+    memory is ahead of the disk and `broken` is called so that the server ends and starts again
+    from what is durable.
     """
 
     def __init__(self, connection: sqlite3.Connection, broken: Callable[[str], None]) -> None:
@@ -80,7 +81,10 @@ class Journal:
         return ticket <= self._settled
 
     async def wait(self, ticket: int) -> None:
-        """Return when the change `ticket` and all before it are durable; raise InternalFailure if they failed."""
+        """Return when the change `ticket` and all before it are durable.
+
+        Raise InternalFailure if they failed.
+        """
         if ticket > self._settled:
             future = self._loop.create_future()
             self._waiters.append(Waiter(ticket, future))
@@ -148,7 +152,7 @@ class Journal:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database for one thread at a time, in autocommit mode, every commit on disk before it returns."""
+    """Open the database for one thread at a time; a commit returns when it is on disk."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -1,4 +1,4 @@
-"""Limits: what Kinesis allows a record, a request and a shard, and the meters that enforce the rates."""
+"""Limits: what Kinesis allows a record, a request and a shard, and the meters of the rates."""
 
 from collections import deque
 from typing import Final
@@ -63,7 +63,10 @@ class Bucket:
         self.level -= tokens
 
     def overdraw(self, tokens: int) -> None:
-        """Use up `tokens`; an amount above a second's allowance is not helped by what had been saved."""
+        """Use up `tokens`.
+
+        An amount above a second's allowance is not helped by what had been saved.
+        """
         if tokens >= self.per_second:
             self.level = min(self.level, 0.0)
         self.level -= tokens
@@ -101,7 +104,7 @@ class ShardMeter:
         self.iterator_calls = CallLog(ITERATOR_CALLS_PER_SECOND)
 
     def admit_write(self, size_bytes: int, now_ms: int) -> bool:
-        """Return whether a record of `size_bytes` (data and key) may be written now, and if so count it."""
+        """Return whether a record of `size_bytes`, key included, may be written, and count it."""
         if (
             self.write_bytes.available(now_ms) < size_bytes
             or self.write_records.available(now_ms) < 1

@@ -1,4 +1,4 @@
-"""Tokens: shard iterators and paging tokens that hold their whole state, so they outlive a restart."""
+"""Tokens: iterators and paging tokens hold their whole state, so they outlive a restart."""
 
 import base64
 import binascii

@@ -57,7 +57,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 def read(operation: Operation, body: bytes) -> Any:  # noqa: ANN401 - one request type per operation
-    """Return the request in a body, or refuse in the service's words for a wrong type or a wrong value."""
+    """Return the request in a body, or refuse a wrong type or value as the service does."""
     try:
         return operation.decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:

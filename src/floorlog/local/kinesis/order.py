@@ -15,10 +15,11 @@ Kind = Literal["throttle", "error", "error_after", "delay", "expire", "drop", "e
 class Order(msgspec.Struct, forbid_unknown_fields=True):
     """One ordered fault.
 
-    `kind`: throttle, error (500, nothing done), error_after (500 although done), delay (`delay_ms` before acting),
-    expire (the iterator), drop (done, but the connection is closed without an answer), empty (GetRecords finds
-    nothing though it is behind). `operation`, `stream` and `shard` narrow it down; `skip` lets that many calls pass
-    first; then `count` calls are hit. In PutRecords, a throttle or error with a `shard` hits single records.
+    `kind`: throttle, error (500, nothing done), error_after (500 although done), delay (`delay_ms`
+    before acting), expire (the iterator), drop (done, but the connection is closed without an
+    answer), empty (GetRecords finds nothing though it is behind). `operation`, `stream` and
+    `shard` narrow it down; `skip` lets that many calls pass first; then `count` calls are hit. In
+    PutRecords, a throttle or error with a `shard` hits single records.
     """
 
     kind: Kind
@@ -41,7 +42,7 @@ class Placed(msgspec.Struct):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What an order is matched against: the operation, the stream's name and the shards concerned."""
+    """What an order is matched against: operation, stream's name and shards concerned."""
 
     operation: str
     stream: str | None
@@ -83,7 +84,8 @@ class OrderBook:
     def take(self, call: Call, kinds: Collection[Kind], *, by_record: bool = False) -> list[Order]:
         """Return the orders of these kinds that hit this call, and count them.
 
-        `by_record` asks for those that hit single records of a PutRecords; otherwise they are left out.
+        `by_record` asks for those that hit single records of a PutRecords; otherwise they are left
+        out.
         """
         hit: list[Order] = []
         for placed in self._placed:

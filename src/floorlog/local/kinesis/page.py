@@ -1,4 +1,4 @@
-"""A page: the records that one request added to one shard, stored together under the first one's index."""
+"""A page: the records that one request added to one shard, stored together."""
 
 from collections.abc import Iterable
 

@@ -25,7 +25,8 @@ def hash_key(partition_key: str, explicit: str | None) -> bytes:
     value = int(explicit)
     if value > HASH_KEY_MAX:
         raise invalid_argument(
-            f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {value}"
+            f"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. "
+            f"Specified value was {value}"
         )
     return value.to_bytes(16, "big")
 
@@ -124,7 +125,10 @@ def _refused(account: Account, stream: Stream, shard: Shard, size: int) -> Resul
 def _store(
     account: Account, stream: Stream, taken: dict[int, list[Record]]
 ) -> dict[int, tuple[int, int]]:
-    """Queue the records of each shard; return (first index, arrival in ms) by the shard's number."""
+    """Queue the records of each shard.
+
+    Return (first index, arrival in ms) by the shard's number.
+    """
     now_ms = account.now_ms()
     given: dict[int, tuple[int, int]] = {}
     pages: list[PageRow] = []

@@ -1,4 +1,4 @@
-"""Resharding: split, merge, and a change of the number of shards as the splits and merges it takes."""
+"""Resharding: split, merge, and a change of the number of shards by splits and merges."""
 
 from itertools import pairwise
 
@@ -11,14 +11,19 @@ from floorlog.local.kinesis.stream import Status, Stream, hash_ranges
 
 
 def split_shard(account: Account, wanted: request.SplitShard) -> None:
-    """Close a shard and open two for its halves; the new starting hash key is the second one's first."""
+    """Close a shard and open two for its halves.
+
+    The new starting hash key is the second one's first.
+    """
     stream = find_active(account, wanted.stream_name, wanted.stream_arn)
     shard = _find_open(account, stream, wanted.shard_to_split)
     key = int(wanted.new_starting_hash_key)
     if not shard.start + 1 < key < shard.end:
         raise invalid_argument(
-            f"NewStartingHashKey {key} used in SplitShard() on shard {shard.id} in stream {stream.name} under account "
-            f"{account.id} is not both greater than one plus the shard's StartingHashKey {shard.start} and less than "
+            f"NewStartingHashKey {key} used in SplitShard() on shard {shard.id} in stream "
+            f"{stream.name} under account "
+            f"{account.id} is not both greater than one plus the shard's StartingHashKey "
+            f"{shard.start} and less than "
             f"the shard's EndingHashKey {shard.end}."
         )
     check_shard_limit(account, 1)
@@ -32,7 +37,8 @@ def merge_shards(account: Account, wanted: request.MergeShards) -> None:
     second = _find_open(account, stream, wanted.adjacent_shard_to_merge)
     if second.end + 1 != first.start and first.end + 1 != second.start:
         raise invalid_argument(
-            f"Shards {first.id} and {second.id} in stream {stream.name} under account {account.id} are not an "
+            f"Shards {first.id} and {second.id} in stream {stream.name} under account "
+            f"{account.id} are not an "
             "adjacent pair of shards eligible for merging"
         )
     _finish(account, stream, [first, second, _merge(account, stream, first, second)])
@@ -41,7 +47,7 @@ def merge_shards(account: Account, wanted: request.MergeShards) -> None:
 def update_shard_count(
     account: Account, wanted: request.UpdateShardCount
 ) -> answer.UpdateShardCount:
-    """Bring a stream to a number of shards of equal size, by way of short-lived ones as the service does."""
+    """Bring a stream to a number of equal shards, by way of short-lived ones."""
     stream = find_active(account, wanted.stream_name, wanted.stream_arn)
     present, target = len(stream.open_shards), wanted.target_shard_count
     if account.limits and not present <= target * 2 <= present * 4:
@@ -80,7 +86,8 @@ def _find_open(account: Account, stream: Stream, name: str) -> Shard:
         raise account.no_shard(stream, name)
     if not shard.open:
         raise invalid_argument(
-            f"Shard {shard.id} in stream {stream.name} under account {account.id} has already been merged or split, "
+            f"Shard {shard.id} in stream {stream.name} under account {account.id} has already "
+            f"been merged or split, "
             "and thus is not eligible for merging or splitting."
         )
     return shard

@@ -1,8 +1,9 @@
-"""Sequence numbers: 56-digit decimals laid out like Kinesis's own, ordered within a shard and from parent to child.
+"""Sequence numbers: 56-digit decimals laid out like Kinesis's, ordered from parent to child.
 
-From the most significant hexadecimal digit: `2`, the shard's creation in seconds (9), the shard's number (1),
-the record's index in the shard (16), `00`, the arrival in seconds (9), the shard's number (8), `2`. A child's
-creation is always later than its parents', so its numbers are greater than all of theirs. They need 186 bits.
+From the most significant hexadecimal digit: `2`, the shard's creation in seconds (9), the shard's
+number (1), the record's index in the shard (16), `00`, the arrival in seconds (9), the shard's
+number (8), `2`. A child's creation is always later than its parents', so its numbers are greater
+than all of theirs. They need 186 bits.
 """
 
 import re
@@ -23,7 +24,7 @@ DIGITS: Final = re.compile(r"[1-9][0-9]{55}", re.ASCII)
 
 
 class Sequence(NamedTuple):
-    """The parts of a sequence number: shard creation (s), shard number, place in the shard, arrival (s)."""
+    """The parts of a sequence number; `place` is the record's index in the shard."""
 
     created_s: int
     number: int

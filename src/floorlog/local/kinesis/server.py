@@ -30,7 +30,10 @@ def wall_clock_ms() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a server is started with; port 0 is any free one, `transition_ms` how long CREATING and UPDATING last."""
+    """What a server is started with.
+
+    Port 0 is any free one, `transition_ms` how long CREATING and UPDATING last.
+    """
 
     data: Path
     port: int = 0
@@ -66,7 +69,7 @@ class Server:
             raise DataDirectoryError(
                 f"the streams cannot be read ({error})",
                 where=str(options.data),
-                fix="free room on the disk, or restore the directory, or give another one with --data",
+                fix="free room on the disk, restore the directory, or give another with --data",
             ) from error
         except FloorlogError:
             self._lock.release()
@@ -103,7 +106,10 @@ class Server:
         self._ended.set()
 
     async def ended(self) -> None:
-        """Return when `end` is called; raise DiskFull when changes cannot be made durable any more."""
+        """Return when `end` is called.
+
+        Raise DiskFull when changes cannot be made durable any more.
+        """
         await self._ended.wait()
         if self._failure is not None:
             raise self._failure
@@ -134,6 +140,6 @@ def _listen(port: int) -> socket.socket:
         raise PortInUse(
             f"the stream server cannot listen on port {port} ({error.strerror})",
             where=HOST,
-            fix="end the program that uses it, or give another one with --port (0 for any free one)",
+            fix="end the program that uses it, or give another --port (0: any free one)",
         ) from error
     return listener

@@ -8,7 +8,7 @@ from floorlog.local.kinesis.limit import ShardMeter
 
 HASH_KEY_MAX: Final = (1 << 128) - 1
 INDEX_BITS: Final = 40
-"""Records of a shard are stored under `key << INDEX_BITS | index`: one ordered run of row ids a shard."""
+"""A record's row id is `key << INDEX_BITS | index`: one ordered run of row ids a shard."""
 
 
 def shard_id(number: int) -> str:
@@ -28,10 +28,11 @@ def shard_number(name: str) -> int | None:
 class Shard:
     """One shard's place in the tree of reshards and the state of its sequence of records.
 
-    `key` is unique over all streams ever; `number` within the stream. Hash keys `start`..`end` are inclusive.
-    `next_index` is the next record's index; records below `settled_index` are durable, those below
-    `first_index` are trimmed. `oldest_ms` is the arrival of the oldest retained record, None where there is none.
-    `closing_ticket` is the journal's ticket of the change that closed the shard.
+    `key` is unique over all streams ever; `number` within the stream. Hash keys `start`..`end` are
+    inclusive. `next_index` is the next record's index; records below `settled_index` are durable,
+    those below `first_index` are trimmed. `oldest_ms` is the arrival of the oldest retained
+    record, None where there is none. `closing_ticket` is the journal's ticket of the change that
+    closed the shard.
     """
 
     key: int
@@ -90,7 +91,10 @@ class Shard:
         return self.sequence_number(self.next_index, max(self.closed_ms, self.last_arrival_ms))
 
     def advance(self, count: int, now_ms: int) -> tuple[int, int]:
-        """Give out `count` indices and return (first index, arrival in ms); arrivals never go back."""
+        """Give out `count` indices and return (first index, arrival in ms).
+
+        Arrivals never go back.
+        """
         first = self.next_index
         self.next_index += count
         self.last_arrival_ms = max(self.last_arrival_ms, now_ms)

@@ -1,4 +1,4 @@
-"""The shelf: what lies in the SQLite database, as statements for the journal and reads for the event loop."""
+"""The shelf: what lies in the database; reads for the event loop, work for the journal."""
 
 import json
 import secrets
@@ -105,9 +105,10 @@ class Shelf:
             yield shard
 
     def find_oldest(self, shard: Shard, keep_from_ms: int) -> None:
-        """Set the shard's first retained index and arrival to those of its first page from `keep_from_ms` on."""
+        """Set the shard's first index and arrival to those of its first since `keep_from_ms`."""
         row = self._connection.execute(
-            "SELECT id, arrival_ms FROM page WHERE shard_key = ? AND arrival_ms >= ? ORDER BY arrival_ms, id LIMIT 1",
+            "SELECT id, arrival_ms FROM page WHERE shard_key = ? AND arrival_ms >= ? ORDER BY "
+            "arrival_ms, id LIMIT 1",
             (shard.key, keep_from_ms),
         ).fetchone()
         if row is None:
@@ -116,15 +117,16 @@ class Shelf:
             shard.first_index, shard.oldest_ms = row[0] & INDEX_MASK, row[1]
 
     def index_at(self, shard: Shard, arrival_ms: int) -> int:
-        """Return the index of the shard's first record that arrived at `arrival_ms` or later, or the next one's."""
+        """Return the index of the first record to arrive at `arrival_ms` or later, or the next."""
         row = self._connection.execute(
-            "SELECT id FROM page WHERE shard_key = ? AND arrival_ms >= ? ORDER BY arrival_ms, id LIMIT 1",
+            "SELECT id FROM page WHERE shard_key = ? AND arrival_ms >= ? ORDER BY arrival_ms, id "
+            "LIMIT 1",
             (shard.key, arrival_ms),
         ).fetchone()
         return shard.settled_index if row is None else row[0] & INDEX_MASK
 
     def pages(self, shard: Shard, index: int) -> Iterator[Page]:
-        """Yield the shard's pages in order, from the one that holds `index` or else the first after it."""
+        """Yield the shard's pages in order from that of `index` or the first after it."""
         wanted = shard.row_base + index
         row = self._connection.execute(
             "SELECT max(id) FROM page WHERE id <= ? AND id >= ?", (wanted, shard.row_base)
@@ -181,7 +183,7 @@ def _shard_row(stream: Stream, shard: Shard) -> tuple[object, ...]:
 
 
 def add(pages: list[PageRow], advances: list[tuple[int, int, int]]) -> Work:
-    """Return the work that stores pages and, per shard, (next index, last arrival in ms, shard key)."""
+    """Return the work that stores pages and, per shard, (next index, last arrival, shard key)."""
 
     def work(connection: sqlite3.Connection) -> None:
         connection.executemany("INSERT INTO page VALUES (?, ?, ?, ?, ?)", pages)
@@ -191,7 +193,10 @@ def add(pages: list[PageRow], advances: list[tuple[int, int, int]]) -> Work:
 
 
 def drop_stream(stream: Stream) -> Work:
-    """Return the work that forgets a stream; its shards are purged and dropped one by one after it."""
+    """Return the work that forgets a stream.
+
+    Its shards are purged and dropped one by one after it.
+    """
     key = stream.key
 
     def work(connection: sqlite3.Connection) -> None:
@@ -211,7 +216,10 @@ def drop_shard(shard: Shard) -> Work:
 
 
 class Purge:
-    """Deletes a shard's pages below a row id, a bounded number a commit; `more` says whether some are left."""
+    """Deletes a shard's pages below a row id, a bounded number a commit.
+
+    `more` says whether some are left.
+    """
 
     def __init__(self, start: int, end: int) -> None:
         """Delete the rows start..end-1."""

@@ -1,4 +1,4 @@
-"""A stream: its shards, the routing of hash keys to them, and its life from CREATING to DELETING."""
+"""A stream: its shards, the routing of hash keys to them, and its states."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -23,14 +23,17 @@ class Status(StrEnum):
 
 
 def hash_ranges(count: int) -> list[tuple[int, int]]:
-    """Return `count` inclusive ranges of equal size (within one) that cover all hash keys in order."""
+    """Return `count` inclusive ranges of equal size (within one) that cover all hash keys."""
     bounds = [(HASH_KEY_MAX + 1) * part // count for part in range(count + 1)]
     return [(start, end - 1) for start, end in pairwise(bounds)]
 
 
 @dataclass(slots=True)
 class Stream:
-    """One stream; `horizon_ms` is a trim ordered by hand, before which nothing is kept whatever the retention."""
+    """One stream.
+
+    `horizon_ms` is a trim ordered by hand, before which nothing is kept whatever the retention.
+    """
 
     key: int
     name: str
@@ -48,7 +51,10 @@ class Stream:
     _bounds: list[bytes] = field(default_factory=list)
 
     def progress(self, now_ms: int) -> None:
-        """Finish a transition whose time has come; a stream being deleted stays so until it is dropped."""
+        """Finish a transition whose time has come.
+
+        A stream being deleted stays so until it is dropped.
+        """
         if self.status in {Status.CREATING, Status.UPDATING} and now_ms >= self.ready_ms:
             self.status = Status.ACTIVE
 
@@ -81,8 +87,8 @@ class Stream:
     ) -> list[Shard]:
         """Close `parents`, open one child for each of `ranges`, and return the children.
 
-        A child's sequence numbers start with a creation at least one second after every parent's, so they are
-        greater than the parents' even where one second sees several reshards.
+        A child's sequence numbers start with a creation at least one second after every parent's,
+        so they are greater than the parents' even where one second sees several reshards.
         """
         for parent in parents:
             parent.closed_ms = now_ms
