@@ -28,3 +28,23 @@ class InputError(FloorlogError):
 
 class RecordError(FloorlogError):
     """The record is not in the state that this release needs."""
+
+
+class DataDirectoryError(InputError):
+    """The data directory cannot be reached, written or owned as it must be."""
+
+
+class DataDirectoryLocked(DataDirectoryError):
+    """Another process runs the services of this data directory."""
+
+
+class ServiceMissing(ServiceError):
+    """The program of a local service is not installed."""
+
+
+class PortInUse(ServiceError):
+    """A port that was asked for by number belongs to another program."""
+
+
+class DiskFull(ServiceError):
+    """The disk under the data directory has too little room to go on."""
