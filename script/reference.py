@@ -13,24 +13,24 @@ def settings() -> str:
     lines = [
         "# Settings",
         MADE,
-        "The worker and the page read these from the environment, and nothing else does. "
-        "A wrong or missing one is named in one line at start.",
+        "The worker and the page read these from the environment; a wrong or missing one is",
+        "named in one line at start.",
         "",
         "| variable | default | what it is |",
         "|---|---|---|",
     ]
-    lines += [f"| `{name}` | {value(default)} | {text} |" for name, default, text in rows()]
+    lines += [
+        f"| `{name}` | {value(default)} | {text} |" for name, default, text in config.reference()
+    ]
     return "\n".join(lines) + "\n"
 
 
 def value(default: str) -> str:
     """Write a default as a person would set it."""
-    return default if default == "required" else f"`{default.strip(chr(39)) or chr(32)}`"
-
-
-def rows() -> list[tuple[str, str, str]]:
-    """Every setting as (variable, default, description)."""
-    return config.reference()
+    if default == "required":
+        return default
+    text = default.strip("'")
+    return f"`{text}`" if text else "empty"
 
 
 PAGES = {"settings.md": settings}

@@ -39,21 +39,29 @@ def test_every_setting_is_documented() -> None:
         assert len(row[1]) > 10, f"{field}: {row[1]!r} says nothing"
 
 
+def pages() -> list[tuple[Path, str]]:
+    """Every page of the project with its text."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return [(page, page.read_text(encoding="utf-8")) for page in found]
+
+
 def test_every_link_within_the_pages_leads_somewhere() -> None:
     """Each relative link of a page names a file that is there."""
-    broken = []
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page, text in pages()
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+        if "://" not in target and not (page.parent / target).exists()
+    ]
     assert not broken, broken
 
 
 def test_every_script_a_page_names_is_there() -> None:
-    """A command of a page, `script/x` or `python script/x.py`, names a file of the project."""
-    missing = []
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for name in re.findall(r"\b((?:script|bench)/[a-z_]+(?:\.py|\.sh)?)\b", page.read_text()):
-            if not (ROOT / name).exists():
-                missing.append(f"{page.relative_to(ROOT)}: {name}")
+    """A command of a page, `script/x` or `bench/x.py`, names a file of the project."""
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page, text in pages()
+        for name in re.findall(r"\b((?:script|bench)/[a-z_]+(?:\.py|\.sh)?)\b", text)
+        if not (ROOT / name).exists()
+    ]
     assert not missing, missing
