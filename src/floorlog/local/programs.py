@@ -80,7 +80,7 @@ def within_reach(
     parts: list[Path],
     account: Account | None,
     version: str,
-    places: tuple[Path, ...] = COPY_PLACES,
+    places: tuple[Path, ...] | None = None,
 ) -> Path:
     """The directory under which `parts` of `origin` can be run by the account: `origin` or a copy.
 
@@ -93,7 +93,7 @@ def within_reach(
     if all(barrier(part, account) is None for part in parts if part.exists()):
         return origin
     reasons = []
-    for place in places:
+    for place in COPY_PLACES if places is None else places:
         try:
             _make_safe(place)
             return _copied(origin, parts, place / version)

@@ -1,0 +1,100 @@
+"""Places and processes for the tests of local services."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+RUN_SERVICES = Path(__file__).with_name("run_services.py")
+NOBODY = 65_534
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user can pass through, unlike root's `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="floorlog-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def only_root(not_run: Callable[[str], None]) -> None:
+    """Say that the test did not run where changing to another user is not allowed."""
+    if os.geteuid() != 0:
+        not_run("needs root, to change to another user")
+
+
+def processes_in(directory: Path) -> list[psutil.Process]:
+    """The live processes that work in this directory or name it on their command line."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            named = any(str(directory) in word for word in process.cmdline())
+            if named or Path(process.cwd()).is_relative_to(directory):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture
+def remaining(place: Path) -> Iterator[Callable[..., list[psutil.Process]]]:
+    """What still runs from `place` after some seconds; at the test's end it is ended."""
+
+    def wait(seconds: float = 0.0) -> list[psutil.Process]:
+        deadline = time.monotonic() + seconds
+        while (found := processes_in(place)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    yield wait
+    for process in processes_in(place):
+        process.kill()
+
+
+@dataclass
+class Running:
+    """A process of run_services.py, with what it said of its services."""
+
+    process: subprocess.Popen[str]
+    pids: dict[str, int] = field(default_factory=dict)
+    dsn: str = ""
+
+
+@pytest.fixture
+def run_services(
+    remaining: Callable[..., list[psutil.Process]],
+) -> Iterator[Callable[..., Running]]:
+    """Start services in a process of their own, as this or another user."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(directory: Path, only: str, *more: str, uid: int | None = None) -> Running:
+        process = subprocess.Popen(
+            [sys.executable, str(RUN_SERVICES), str(directory), only, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+            cwd="/",
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        return Running(process, **json.loads(line)) if line else Running(process)
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+    remaining()
