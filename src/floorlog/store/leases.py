@@ -1,0 +1,186 @@
+"""Who reads which shard: surveys, leases and signs of life, by the database's clock alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from floorlog.core.protocol import (
+    Fenced,
+    Lease,
+    LeaseView,
+    Renew,
+    Renewed,
+    Shard,
+    Surveyed,
+)
+from floorlog.store.link import Connection, transaction
+from floorlog.store.queries import sql
+
+SURVEYS_BETWEEN_CHORES = 500
+
+
+@dataclass(slots=True)
+class Desk:
+    """What one worker asks about leases of one stream; `lease_s` is a lease's length in seconds."""
+
+    stream_arn: str
+    created_at: datetime
+    worker: str
+    lease_s: float
+    _surveys: int = 0
+
+    def survey(self, connection: Connection, shards: Iterable[Shard]) -> Surveyed:
+        """Give a sign of life, make leases for new shards, and list all leases."""
+        with transaction(connection):
+            stream_id, gone = self._stream(connection)
+            who = {"stream_id": stream_id, "worker": self.worker}
+            connection.execute(sql("say_alive"), who)
+            views = self._views(connection, stream_id)
+            known = {view.shard_id for view in views}
+            new = [shard for shard in shards if shard.shard_id not in known]
+            for shard in parents_first(new):
+                self._add(connection, stream_id, shard, gone=gone)
+            if new:
+                views = self._views(connection, stream_id)
+            since = {"stream_id": stream_id, "lease_s": float(self.lease_s)}
+            live = connection.execute(sql("live_workers"), since, binary=True).fetchall()
+        if self._surveys % SURVEYS_BETWEEN_CHORES == 0:
+            connection.execute(sql("forget_workers"))
+            connection.execute(sql("make_months"))
+        self._surveys += 1
+        return Surveyed(views, tuple(worker for (worker,) in live))
+
+    def take(self, connection: Connection, lease_id: int) -> Lease | None:
+        """Take the lease if it is free and all its parents ended; a child inherits its series."""
+        with transaction(connection):
+            family = connection.execute(
+                sql("lock_family"), {"lease_id": lease_id}, binary=True
+            ).fetchall()
+            own = [row for row in family if row[0] == lease_id]
+            parents = [row for row in family if row[0] != lease_id]
+            if not own or own[0][1] or not own[0][2] or not all(row[1] for row in parents):
+                return None
+            read_at, clock_s = -1, -1
+            if own[0][3] == 0 and parents:
+                read_at = min((row[4] for row in parents if row[4] >= 0), default=-1)
+                clock_s = max(row[5] for row in parents)
+                connection.execute(
+                    sql("inherit_series"), {"lease_id": lease_id, "parents": own[0][6]}
+                )
+            taken = connection.execute(
+                sql("take_lease"),
+                {
+                    "lease_id": lease_id,
+                    "worker": self.worker,
+                    "lease_s": float(self.lease_s),
+                    "read_at": read_at,
+                    "clock_s": clock_s,
+                },
+                binary=True,
+            ).fetchone()
+        assert taken is not None, "the row is locked"
+        return Lease(
+            lease_id=taken[0],
+            shard_id=taken[1],
+            epoch=taken[2],
+            version=taken[3],
+            checkpoint=int(taken[4]),
+            number=taken[5],
+            clock_s=taken[6],
+            read_at=taken[7],
+            parents=tuple(taken[8].tolist()),
+            hash_begin=int(taken[9]),
+            hash_end=int(taken[10]),
+        )
+
+    def end_blockers(self, connection: Connection, lease_id: int) -> None:
+        """End transactions that the lease's silent owner left open for longer than a lease.
+
+        A worker stopped while it sent a batch leaves a session that waits for the rest: no
+        time-out of PostgreSQL 15 and 16 ends that.
+        """
+        connection.execute(
+            sql("end_blockers"), {"lease_id": lease_id, "lease_s": float(self.lease_s)}
+        )
+
+    def want(self, connection: Connection, lease_id: int) -> None:
+        """Ask the owner for the lease."""
+        connection.execute(
+            sql("want_lease"),
+            {"lease_id": lease_id, "worker": self.worker, "lease_s": float(self.lease_s)},
+        )
+
+    def renew(self, connection: Connection, command: Renew) -> Renewed | Fenced:
+        """Prolong the lease."""
+        row = connection.execute(
+            sql("renew_lease"),
+            {
+                "lease_id": command.lease.lease_id,
+                "epoch": command.lease.epoch,
+                "worker": self.worker,
+                "lease_s": float(self.lease_s),
+                "behind_ms": command.behind_ms,
+                "read_at": command.read_at,
+            },
+            binary=True,
+        ).fetchone()
+        if row is None:
+            return Fenced()
+        version, now, wanted, catalogue = row
+        newer = connection.execute(
+            sql("newer_catalogue"), {"version": catalogue}, binary=True
+        ).fetchone()
+        return Renewed(version, now, wanted, (newer[0], newer[1].encode()) if newer else None)
+
+    def release(self, connection: Connection, lease: Lease) -> None:
+        """Give the lease back; without effect when it is not this worker's any more."""
+        connection.execute(
+            sql("release_lease"),
+            {"lease_id": lease.lease_id, "epoch": lease.epoch, "worker": self.worker},
+        )
+
+    def _stream(self, connection: Connection) -> tuple[int, bool]:
+        name = {"arn": self.stream_arn, "created_at": self.created_at}
+        row = connection.execute(sql("find_stream"), name, binary=True).fetchone()
+        if row is None:
+            connection.execute(sql("add_stream"), name)
+            connection.execute(sql("end_older_streams"), name)
+            row = connection.execute(sql("find_stream"), name, binary=True).fetchone()
+        assert row is not None, "inserted in this transaction, or by another"
+        return row[0], row[1]
+
+    def _views(self, connection: Connection, stream_id: int) -> tuple[LeaseView, ...]:
+        rows = connection.execute(
+            sql("leases_of_stream"), {"stream_id": stream_id}, binary=True
+        ).fetchall()
+        return tuple(
+            LeaseView(lease_id, shard_id, tuple(parents.tolist()), owner, wanted_by, left, ended)
+            for lease_id, shard_id, parents, owner, wanted_by, left, ended in rows
+        )
+
+    def _add(self, connection: Connection, stream_id: int, shard: Shard, *, gone: bool) -> None:
+        connection.execute(
+            sql("add_lease"),
+            {
+                "stream_id": stream_id,
+                "shard_id": shard.shard_id,
+                "parents": list(shard.parents),
+                "hash_begin": str(shard.hash_begin),
+                "hash_end": str(shard.hash_end),
+                "gone": gone,
+            },
+        )
+
+
+def parents_first(shards: Iterable[Shard]) -> list[Shard]:
+    """The shards, each after its parents as far as they are among them."""
+    waiting = {shard.shard_id: shard for shard in shards}
+    ordered: list[Shard] = []
+    while waiting:
+        ready = [
+            shard
+            for shard in waiting.values()
+            if not any(parent in waiting for parent in shard.parents)
+        ] or list(waiting.values())  # a circle cannot be: but it must not hang us
+        ordered.extend(waiting.pop(shard.shard_id) for shard in ready)
+    return ordered

@@ -1,0 +1,178 @@
+"""Looking readings up under the locks of all shards concerned."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorlog.core.protocol import Fenced, Found, Lookup, Rehomed, Stale, StoredReadings
+from floorlog.store.link import Connection
+from floorlog.store.open_row import HALF_HOUR_US, NOTHING, readings_of, select
+from floorlog.store.queries import sql
+from floorlog.store.takeover import known
+
+SPAN_GAP_US = 60_000_000
+SPANS_MAX = 256
+WALK_FIRST_US = 1_000_000
+WALK_FACTOR = 8
+FOREVER = 2**62
+
+Versions = dict[int, int]
+
+
+def look_up(
+    connection: Connection, command: Lookup
+) -> tuple[Found, Versions] | Stale | Rehomed | Fenced:
+    """Lock the homes in order, then find what the record holds of the keys.
+
+    With Found come the versions of the locked leases, and the transaction stays open; after any
+    other reply the caller ends it.
+    """
+    wanted = np.unique(np.concatenate([command.series, np.array(command.marks_of, np.int32)]))
+    begins, ends = spans(command.ts)
+    with connection.pipeline():
+        connection.execute(sql("begin"))
+        locked = connection.execute(
+            sql("lock_homes"), {"homes": np.array(command.homes, np.int32)}, binary=True
+        )
+        homes = connection.execute(sql("homes"), {"series": wanted}, binary=True)
+        rows = connection.execute(
+            sql("rows_in_spans"), {"begins": begins, "ends": ends}, binary=True
+        )
+    standing = {row[0]: row[1:] for row in locked.fetchall()}
+    own = standing.get(command.lease.lease_id)
+    if own is None or own[0] != command.lease.epoch or own[1] != command.number or own[3]:
+        return Fenced()
+    if own[2] != command.version:
+        return Stale()
+    ended = {lease_id for lease_id, row in standing.items() if row[3]}
+    at_home = {series_id: (lease_id, slot) for series_id, lease_id, slot in homes.fetchall()}
+    rehomed = _rehome(connection, command, at_home, ended)
+    if rehomed is not None:
+        return rehomed
+    held = _match(_distinct(rows), command.series, command.ts)
+    slots = {one: at_home[one][1] for one in command.marks_of if one in at_home}
+    found = Found(held, newest(connection, slots))
+    return found, {lease_id: row[2] for lease_id, row in standing.items()}
+
+
+def _rehome(
+    connection: Connection,
+    command: Lookup,
+    at_home: dict[int, tuple[int, int | None]],
+    ended: set[int],
+) -> Rehomed | None:
+    """Series whose home is not where the consumer believes; orphans move to its own lease."""
+    own = command.lease.lease_id
+    believed = dict(zip(command.series.tolist(), command.home.tolist(), strict=True))
+    orphans = [one for one, (home, _) in at_home.items() if home in ended and home != own]
+    moved = {one for one, home in believed.items() if one in at_home and at_home[one][0] != home}
+    if not orphans and not moved:
+        return None
+    if orphans:
+        connection.execute(
+            sql("adopt_series"), {"lease_id": own, "series": np.array(sorted(orphans), np.int32)}
+        )
+    changed = np.array(sorted({*orphans, *moved}), np.int32)
+    series = connection.execute(sql("known_series"), {"series": changed}, binary=True).fetchall()
+    connection.execute(sql("commit"))
+    return Rehomed(known(series))
+
+
+def spans(ts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Times (µs) as at most SPANS_MAX spans that hold them: begins and ends, both inclusive."""
+    times = np.unique(ts)
+    gap_us = SPAN_GAP_US
+    while True:
+        breaks = np.flatnonzero(np.diff(times) > gap_us)
+        if len(breaks) < SPANS_MAX:
+            break
+        gap_us *= 4
+    begins = times[np.concatenate([[0], breaks + 1])] if len(times) else times
+    ends = times[np.concatenate([breaks, [len(times) - 1]])] if len(times) else times
+    return begins, ends
+
+
+def _distinct(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Rows once each: one that touches two spans came twice."""
+    seen = set()
+    for row in rows:
+        if row[:3] not in seen:
+            seen.add(row[:3])
+            yield row[3:]
+
+
+def _match(
+    rows: Iterator[tuple[Any, ...]], series: NDArray[np.int32], ts: NDArray[np.int64]
+) -> StoredReadings:
+    """The readings of the rows whose series and time are among the keys."""
+    times = np.unique(ts)
+    keys = np.unique(series.astype(np.int64) * len(times) + np.searchsorted(times, ts))
+    parts = []
+    for row in rows:
+        readings = readings_of([row])
+        place = np.searchsorted(times, readings.ts).clip(max=max(0, len(times) - 1))
+        on_time = times[place] == readings.ts
+        pairs = readings.series.astype(np.int64) * len(times) + place
+        hit = on_time & np.isin(pairs, keys)
+        if hit.any():
+            parts.append(select(readings, hit))
+    return joined(parts)
+
+
+def joined(parts: list[StoredReadings]) -> StoredReadings:
+    """Readings one after the other."""
+    if not parts:
+        return NOTHING
+    return StoredReadings(
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.ts for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+        np.concatenate([part.arrival_s for part in parts]),
+        np.concatenate([part.conflict for part in parts]),
+        np.concatenate([part.late for part in parts]),
+    )
+
+
+def newest(connection: Connection, slots: dict[int, int | None]) -> StoredReadings:
+    """All readings at the newest time of each series, given the half hour of that time."""
+    parts = []
+    for slot in sorted({slot for slot in slots.values() if slot is not None}):
+        series = np.array(sorted(one for one, its in slots.items() if its == slot), np.int32)
+        parts.append(_newest_in_slot(connection, series, slot))
+    return joined(parts)
+
+
+def _newest_in_slot(connection: Connection, series: NDArray[np.int32], slot: int) -> StoredReadings:
+    """Walk back from the half hour's end, further each time, until each newest time is certain."""
+    begin = slot * HALF_HOUR_US
+    edge = connection.execute(sql("last_time_in_slot"), {"begin": begin}, binary=True).fetchone()
+    if edge is None or edge[0] is None:
+        return NOTHING
+    top = min(int(edge[0]), begin + HALF_HOUR_US - 1)
+    seen, below, span_us = NOTHING, FOREVER, WALK_FIRST_US
+    while True:
+        cut = max(begin, top - span_us)
+        rows = connection.execute(
+            sql("rows_ending_in"), {"begin": begin, "cut": cut, "below": below}, binary=True
+        )
+        parts = [readings_of([row]) for row in rows]
+        seen = joined([seen, *(select(part, np.isin(part.series, series)) for part in parts)])
+        latest = _latest(seen)
+        certain = sum(ts >= cut for ts in latest.values())
+        if certain == len(series) or cut == begin:
+            break
+        below, span_us = cut, span_us * WALK_FACTOR
+    at_mark = [
+        latest[one] == ts for one, ts in zip(seen.series.tolist(), seen.ts.tolist(), strict=True)
+    ]
+    return select(seen, np.array(at_mark, np.bool_))
+
+
+def _latest(readings: StoredReadings) -> dict[int, int]:
+    latest: dict[int, int] = {}
+    for one, ts in zip(readings.series.tolist(), readings.ts.tolist(), strict=True):
+        latest[one] = max(latest.get(one, ts), ts)
+    return latest

@@ -1,0 +1,210 @@
+-- Readings as rows: the view, and the functions that reach a range of time without unpacking all.
+
+-- The lengths of slots by their number, in µs.
+CREATE FUNCTION widths(OUT width int2, OUT length_us int8) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    VALUES (0::int2, 1800000000::int8), (1::int2, 86400000000), (2::int2, 2592000000000), (3::int2, 864000000000000)
+$$;
+
+-- A time as µs since 1970, cut to what slots can number.
+CREATE FUNCTION to_us(t timestamptz) RETURNS int8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN t = 'infinity' THEN 3800000000000000000
+        WHEN t = '-infinity' THEN -3800000000000000000
+        ELSE least(greatest(extract(epoch FROM t) * 1000000, -3800000000000000000), 3800000000000000000)::int8
+    END
+$$;
+
+-- µs since 1970 as a time.
+CREATE FUNCTION from_us(us int8) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN us >= 9224318016000000000 THEN 'infinity'::timestamptz
+        WHEN us < -210866803200000000 THEN '-infinity'::timestamptz
+        ELSE timestamptz 'epoch' + make_interval(days => (us / 86400000000)::int4)
+            + (us % 86400000000) * interval '1 microsecond'
+    END
+$$;
+
+-- The slots of every width that a span of time touches. Division rounds down, before 1970 too.
+CREATE FUNCTION slots(from_us int8, to_us int8, OUT width int2, OUT first_slot int4, OUT last_slot int4)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT w.width,
+        ((from_us - ((from_us % w.length_us) + w.length_us) % w.length_us) / w.length_us)::int4,
+        ((to_us - ((to_us % w.length_us) + w.length_us) % w.length_us) / w.length_us)::int4
+    FROM floorlog.widths() AS w
+$$;
+
+-- One row per reading. flags: 1 contradicts an earlier reading of the same time, 2 late.
+-- A range of time reaches no index through this view: use readings() for that.
+CREATE VIEW reading AS
+SELECT
+    floorlog.from_us(r.t_min + coalesce(u.ts::int8, u.ts_wide, 0) * r.tick_us) AS ts,
+    s.device AS device_id,
+    s.metric,
+    CASE WHEN s.kind = 0 THEN u.value END AS value,
+    t.name AS text,
+    s.unit,
+    coalesce(u.quality, 0) AS quality,
+    r.recorded_at,
+    (CASE WHEN u.place = ANY (r.conflict) THEN 1 ELSE 0 END)
+        + (CASE WHEN u.place = ANY (r.late) THEN 2 ELSE 0 END) AS flags,
+    to_timestamp(r.clock_s - coalesce(u.arrived, 0)) AS arrived_at,
+    r.lease_id AS shard,
+    r.number AS batch,
+    floorlog.from_us(r.slot * w.length_us) AS bucket
+FROM floorlog.open_row AS r
+JOIN floorlog.widths() AS w ON w.width = r.width
+CROSS JOIN LATERAL unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+    WITH ORDINALITY AS u (series_id, ts, ts_wide, value, quality, arrived, place)
+JOIN floorlog.series AS s ON s.series_id = u.series_id
+LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4;
+COMMENT ON VIEW reading IS 'derived: one row per reading';
+
+-- All readings from one time up to, not including, another.
+CREATE FUNCTION readings(from_time timestamptz, to_time timestamptz) RETURNS SETOF reading
+LANGUAGE sql STABLE AS $$
+    SELECT
+        floorlog.from_us(u.at_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN u.value END, t.name, s.unit,
+        coalesce(u.quality, 0), r.recorded_at,
+        (CASE WHEN u.place = ANY (r.conflict) THEN 1 ELSE 0 END)
+            + (CASE WHEN u.place = ANY (r.late) THEN 2 ELSE 0 END),
+        to_timestamp(r.clock_s - coalesce(u.arrived, 0)), r.lease_id, r.number,
+        floorlog.from_us(r.slot * w.length_us)
+    FROM floorlog.slots(floorlog.to_us(from_time), floorlog.to_us(to_time) - 1) AS p
+    JOIN floorlog.widths() AS w ON w.width = p.width
+    JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot BETWEEN p.first_slot AND p.last_slot
+        AND r.t_max >= floorlog.to_us(from_time) AND r.t_min < floorlog.to_us(to_time)
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+            WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    JOIN floorlog.series AS s ON s.series_id = u.series_id
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4
+    WHERE u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
+$$;
+
+-- The readings of one series from one time up to, not including, another. Series are sorted within
+-- a row, so that width_bucket finds theirs by bisection, and only that slice is unpacked.
+CREATE FUNCTION readings(of_device text, of_metric text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF reading LANGUAGE sql STABLE AS $$
+    SELECT
+        floorlog.from_us(u.at_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN u.value END, t.name, s.unit,
+        coalesce(u.quality, 0), r.recorded_at,
+        (CASE WHEN u.place + r.before = ANY (r.conflict) THEN 1 ELSE 0 END)
+            + (CASE WHEN u.place + r.before = ANY (r.late) THEN 2 ELSE 0 END),
+        to_timestamp(r.clock_s - coalesce(u.arrived, 0)), r.lease_id, r.number,
+        floorlog.from_us(r.slot * r.length_us)
+    FROM floorlog.series AS s
+    CROSS JOIN LATERAL (
+        SELECT o.*, p.length_us,
+            width_bucket(s.series_id - 1, o.series) AS before, width_bucket(s.series_id, o.series) AS last
+        FROM (
+            SELECT q.*, w.length_us
+            FROM floorlog.slots(floorlog.to_us(from_time), floorlog.to_us(to_time) - 1) AS q
+            JOIN floorlog.widths() AS w ON w.width = q.width
+        ) AS p
+        JOIN floorlog.open_row AS o ON o.width = p.width AND o.slot BETWEEN p.first_slot AND p.last_slot
+            AND o.t_max >= floorlog.to_us(from_time) AND o.t_min < floorlog.to_us(to_time)
+        OFFSET 0  -- the bisection is done once a row
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(
+            r.ts[r.before + 1:r.last], r.ts_wide[r.before + 1:r.last], r.value[r.before + 1:r.last],
+            r.quality[r.before + 1:r.last], r.arrived[r.before + 1:r.last]
+        ) WITH ORDINALITY AS v (ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4
+    WHERE s.device = of_device AND s.metric = of_metric AND r.last > r.before
+        AND u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
+$$;
+
+-- The readings that stand of these series in rows that end at or after `cut`, with their times cut
+-- to one half hour: the newest per series.
+CREATE FUNCTION newest_in(of_series int4[], half_hour int4, cut int8)
+RETURNS TABLE (series_id int4, at_us int8, value float8, quality int8, recorded_at timestamptz, arrived_s int8)
+LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT ON (u.series_id) u.series_id, u.at_us, u.value, coalesce(u.quality, 0), r.recorded_at,
+        r.clock_s - coalesce(u.arrived, 0)
+    FROM floorlog.slots(half_hour * 1800000000::int8, half_hour * 1800000000::int8 + 1799999999) AS p
+    JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot = p.first_slot
+        AND r.t_max >= greatest(cut, half_hour * 1800000000::int8)
+        AND r.t_min < (half_hour + 1) * 1800000000::int8
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+            WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    WHERE u.series_id = ANY (of_series) AND u.at_us < (half_hour + 1) * 1800000000::int8
+        AND (r.conflict IS NULL OR u.place <> ALL (r.conflict))
+    ORDER BY u.series_id, u.at_us DESC
+$$;
+
+-- The newest reading that stands of every series, quiet ones included. Looks into the half hour
+-- that series_home names, from its end: a second first, then eight times as far each time, until
+-- each series' newest reading lies above what was not looked at.
+CREATE FUNCTION last_values()
+RETURNS TABLE (ts timestamptz, device_id text, metric text, value float8, text text, unit text,
+    quality int8, recorded_at timestamptz, arrived_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    place record;
+    pending int4[];
+    cut int8;
+    span int8;
+    edge int8;
+    found record;
+BEGIN
+    FOR place IN
+        SELECT h.newest_slot AS half_hour, array_agg(h.series_id) AS ids FROM floorlog.series_home AS h
+        WHERE h.newest_slot IS NOT NULL GROUP BY h.newest_slot ORDER BY h.newest_slot DESC
+    LOOP
+        pending := place.ids;
+        SELECT max(newest.t_max) INTO edge
+            FROM floorlog.slots(place.half_hour * 1800000000::int8, place.half_hour * 1800000000::int8 + 1799999999) AS p
+            CROSS JOIN LATERAL (
+                SELECT r.t_max FROM floorlog.open_row AS r
+                WHERE r.width = p.width AND r.slot = p.first_slot ORDER BY r.t_max DESC LIMIT 1
+            ) AS newest;
+        edge := least(edge, place.half_hour * 1800000000::int8 + 1799999999);
+        span := 1000000;
+        LOOP
+            EXIT WHEN pending = '{}';
+            cut := greatest(edge - span, place.half_hour * 1800000000::int8);
+            FOR found IN SELECT * FROM floorlog.newest_in(pending, place.half_hour, cut) AS n WHERE n.at_us >= cut LOOP
+                pending := array_remove(pending, found.series_id);
+                RETURN QUERY SELECT floorlog.from_us(found.at_us), s.device, s.metric,
+                    CASE WHEN s.kind = 0 THEN found.value END, t.name, s.unit, found.quality,
+                    found.recorded_at, to_timestamp(found.arrived_s)
+                    FROM floorlog.series AS s
+                    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = found.value::int4
+                    WHERE s.series_id = found.series_id;
+            END LOOP;
+            EXIT WHEN cut <= place.half_hour * 1800000000::int8;
+            span := span * 8;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- Conflicts stored in a span of time, each beside the value that stands.
+CREATE FUNCTION conflicts(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (ts timestamptz, device_id text, metric text, value float8, text text, quality int8,
+    standing_value float8, standing_text text, standing_quality int8, recorded_at timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT floorlog.from_us(c.ts_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN c.value END, t.name,
+        c.quality, r.value, r.text, r.quality, c.recorded_at
+    FROM floorlog.conflict AS c
+    JOIN floorlog.series AS s ON s.series_id = c.series_id
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = c.value::int4
+    LEFT JOIN LATERAL (
+        SELECT q.value, q.text, q.quality
+        FROM floorlog.readings(s.device, s.metric, floorlog.from_us(c.ts_us), floorlog.from_us(c.ts_us + 1)) AS q
+        WHERE q.flags & 1 = 0 LIMIT 1
+    ) AS r ON true
+    WHERE c.recorded_at >= from_time AND c.recorded_at < to_time
+$$;

@@ -1,0 +1,46 @@
+"""Numbers for series and codes for state names, at first sight."""
+
+import hashlib
+
+import numpy as np
+
+from floorlog.core.protocol import Fenced, Register, Registered
+from floorlog.store.link import Connection, transaction
+from floorlog.store.queries import sql
+from floorlog.store.takeover import known
+
+
+def hash_key(partition_key: str) -> int:
+    """The 128-bit number by which Kinesis chooses a record's shard: MD5 of its partition key."""
+    digest = hashlib.md5(partition_key.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest)
+
+
+def register(connection: Connection, command: Register, series_max: int) -> Registered | Fenced:
+    """Number what is new, note the partition keys of what is known, as long as the lease is ours.
+
+    Series above `series_max` are absent from the reply.
+    """
+    lease_id = command.lease.lease_id
+    keys = command.series
+    asked = {
+        "lease_id": lease_id,
+        "devices": [key.device for key in keys],
+        "metrics": [key.metric for key in keys],
+        "kinds": np.array([key.kind for key in keys], np.int16),
+        "units": [key.unit for key in keys],
+        "hashes": [str(hash_key(key.partition_key)) for key in keys],
+        "series_max": series_max,
+    }
+    with transaction(connection):
+        held = connection.execute(sql("hold_lease"), {"lease_id": lease_id}, binary=True).fetchone()
+        if held is None or held != (command.lease.epoch, False):
+            return Fenced()
+        connection.execute(sql("lock_names"))
+        connection.execute(sql("rekey_series"), asked)
+        fresh = connection.execute(sql("add_series"), asked, binary=True).fetchall()
+        series = connection.execute(sql("known_names"), asked, binary=True).fetchall()
+        names = {"names": list(command.states)}
+        connection.execute(sql("add_states"), names)
+        states = connection.execute(sql("states_named"), names, binary=True).fetchall()
+    return Registered(known(series), frozenset(one for (one,) in fresh), dict(states))

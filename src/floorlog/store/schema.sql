@@ -1,0 +1,648 @@
+-- Who reads what, and where it stands: streams, leases, workers, names.
+-- Every column says what it is: evidence (the record itself), derived (can be made again from
+-- evidence) or outside (needed to run, no part of the record).
+
+CREATE TABLE stream (
+    stream_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    arn text NOT NULL,
+    created_at timestamptz NOT NULL,
+    gone bool NOT NULL DEFAULT false,
+    UNIQUE (arn, created_at)
+);
+COMMENT ON COLUMN stream.stream_id IS 'evidence: number of the stream within this record';
+COMMENT ON COLUMN stream.arn IS 'evidence: the stream''s ARN';
+COMMENT ON COLUMN stream.created_at IS 'evidence: tells streams of one name apart';
+COMMENT ON COLUMN stream.gone IS 'outside: a later stream of the same name was seen';
+
+CREATE TABLE lease (
+    lease_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream_id int4 NOT NULL REFERENCES stream,
+    shard_id text NOT NULL,
+    parents int4[] NOT NULL DEFAULT '{}',
+    hash_begin numeric(39) NOT NULL,
+    hash_end numeric(39) NOT NULL,
+    owner text,
+    wanted_by text,
+    epoch int8 NOT NULL DEFAULT 0,
+    version int8 NOT NULL DEFAULT 0,
+    checkpoint numeric(60) NOT NULL DEFAULT -1,
+    number int8 NOT NULL DEFAULT 0,
+    clock_s int8 NOT NULL DEFAULT -1,
+    read_at int8 NOT NULL DEFAULT -1,
+    behind_ms int8 NOT NULL DEFAULT 0,
+    catalogue int4 NOT NULL DEFAULT 0,
+    expires_at timestamptz,
+    ended bool NOT NULL DEFAULT false,
+    records int8 NOT NULL DEFAULT 0,
+    received int8 NOT NULL DEFAULT 0,
+    stored int8 NOT NULL DEFAULT 0,
+    rejected int8 NOT NULL DEFAULT 0,
+    duplicate int8 NOT NULL DEFAULT 0,
+    conflict int8 NOT NULL DEFAULT 0,
+    gaps int8 NOT NULL DEFAULT 0,
+    UNIQUE (stream_id, shard_id)
+) WITH (fillfactor = 40);  -- updated with every batch: room for heap-only updates
+COMMENT ON COLUMN lease.lease_id IS 'evidence: number of the shard within this record';
+COMMENT ON COLUMN lease.stream_id IS 'evidence: the stream';
+COMMENT ON COLUMN lease.shard_id IS 'evidence: the shard''s name in the stream';
+COMMENT ON COLUMN lease.parents IS 'evidence: leases of the shards that this one came from';
+COMMENT ON COLUMN lease.hash_begin IS 'evidence: first partition-key hash of the shard';
+COMMENT ON COLUMN lease.hash_end IS 'evidence: last partition-key hash of the shard';
+COMMENT ON COLUMN lease.owner IS 'outside: the worker that reads it';
+COMMENT ON COLUMN lease.wanted_by IS 'outside: the worker that asks for it';
+COMMENT ON COLUMN lease.epoch IS 'outside: raised with every take-over; the fence against zombies';
+COMMENT ON COLUMN lease.version IS 'outside: raised when another shard stores a series homed here';
+COMMENT ON COLUMN lease.checkpoint IS 'derived: sequence number of the last batch, -1 for none';
+COMMENT ON COLUMN lease.number IS 'derived: number of the last batch, 0 for none';
+COMMENT ON COLUMN lease.clock_s IS 'derived: arrival clock of the last batch, seconds UTC';
+COMMENT ON COLUMN lease.read_at IS 'outside: arrival up to which the shard was read, µs UTC';
+COMMENT ON COLUMN lease.behind_ms IS 'outside: how far the reader was behind the shard''s tip';
+COMMENT ON COLUMN lease.catalogue IS 'derived: catalogue version of the last batch';
+COMMENT ON COLUMN lease.expires_at IS 'outside: end of the lease by this database''s clock';
+COMMENT ON COLUMN lease.ended IS 'derived: the shard''s last batch is stored, or its stream is gone';
+COMMENT ON COLUMN lease.records IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.received IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.stored IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.rejected IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.duplicate IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.conflict IS 'derived: sum over its batches';
+COMMENT ON COLUMN lease.gaps IS 'derived: count of its gaps';
+
+CREATE TABLE worker (
+    worker text NOT NULL,
+    stream_id int4 NOT NULL REFERENCES stream,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (stream_id, worker)
+) WITH (fillfactor = 50);
+COMMENT ON COLUMN worker.worker IS 'outside: name of the worker';
+COMMENT ON COLUMN worker.stream_id IS 'outside: the stream that it reads';
+COMMENT ON COLUMN worker.seen_at IS 'outside: its last sign of life';
+
+CREATE TABLE series (
+    series_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device text NOT NULL,
+    metric text NOT NULL,
+    kind int2 NOT NULL CHECK (kind IN (0, 1)),
+    unit text,
+    first_seen timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (device, metric)
+);
+COMMENT ON COLUMN series.series_id IS 'evidence: number of the series';
+COMMENT ON COLUMN series.device IS 'evidence: the device as named by the producer';
+COMMENT ON COLUMN series.metric IS 'evidence: the metric as named by the producer';
+COMMENT ON COLUMN series.kind IS 'evidence: 0 numbers, 1 states; fixed at first sight';
+COMMENT ON COLUMN series.unit IS 'evidence: unit at first sight';
+COMMENT ON COLUMN series.first_seen IS 'evidence: when it got its number';
+
+-- No foreign key to lease: its check would lock the home's row, which other shards' lookups hold.
+CREATE TABLE series_home (
+    series_id int4 PRIMARY KEY REFERENCES series,
+    lease_id int4 NOT NULL,
+    key_hash numeric(39),
+    newest_slot int4
+) WITH (fillfactor = 50);
+CREATE INDEX series_home_lease ON series_home (lease_id);
+COMMENT ON COLUMN series_home.series_id IS 'outside: the series';
+COMMENT ON COLUMN series_home.lease_id IS 'outside: the shard in which a time above the mark is new';
+COMMENT ON COLUMN series_home.key_hash IS 'outside: hash of its last partition key: decides which child inherits it';
+COMMENT ON COLUMN series_home.newest_slot IS 'derived: half hour since 1970 of its newest reading';
+
+CREATE TABLE state (
+    code int4 PRIMARY KEY,
+    name text NOT NULL UNIQUE
+);
+INSERT INTO state VALUES (0, 'false'), (1, 'true');
+COMMENT ON COLUMN state.code IS 'evidence: the value stored for this state';
+COMMENT ON COLUMN state.name IS 'evidence: the state''s name';
+
+CREATE TABLE catalogue (
+    version int4 PRIMARY KEY,
+    body json NOT NULL,  -- not jsonb: byte for byte as given
+    recorded_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO catalogue (version, body) VALUES (0, '{}');
+COMMENT ON COLUMN catalogue.version IS 'evidence: number of the version; 0 asks for nothing';
+COMMENT ON COLUMN catalogue.body IS 'evidence: devices, metrics, units, ranges, limits';
+COMMENT ON COLUMN catalogue.recorded_at IS 'evidence: when it was given';
+
+CREATE TABLE shard_state (
+    lease_id int4 PRIMARY KEY,
+    number int8 NOT NULL,
+    state bytea NOT NULL,
+    recorded_at timestamptz NOT NULL
+);
+COMMENT ON COLUMN shard_state.lease_id IS 'derived: the shard';
+COMMENT ON COLUMN shard_state.number IS 'derived: the batch after which the state was so';
+COMMENT ON COLUMN shard_state.state IS 'derived: detectors and marks of the shard';
+COMMENT ON COLUMN shard_state.recorded_at IS 'derived: when it was stored';
+-- What was received: batches, readings, rejects, anomalies, conflicts, gaps; by month.
+
+CREATE TABLE batch (
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    epoch int8 NOT NULL,
+    clock_s int8 NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    sequence_before numeric(60) NOT NULL,
+    sequence numeric(60) NOT NULL,
+    catalogue int4 NOT NULL,
+    records int4 NOT NULL,
+    received int4 NOT NULL,
+    stored int4 NOT NULL,
+    rejected int4 NOT NULL,
+    duplicate int4 NOT NULL,
+    conflict int4 NOT NULL,
+    PRIMARY KEY (lease_id, number, recorded_at)
+) PARTITION BY RANGE (recorded_at);
+COMMENT ON COLUMN batch.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN batch.number IS 'evidence: 1, 2, 3 … within the shard';
+COMMENT ON COLUMN batch.epoch IS 'evidence: which holder of the lease stored it';
+COMMENT ON COLUMN batch.clock_s IS 'evidence: its arrival clock, seconds UTC';
+COMMENT ON COLUMN batch.recorded_at IS 'evidence: when it was stored';
+COMMENT ON COLUMN batch.sequence_before IS 'evidence: sequence number before it, -1 for none';
+COMMENT ON COLUMN batch.sequence IS 'evidence: sequence number of its last record';
+COMMENT ON COLUMN batch.catalogue IS 'evidence: catalogue version it was judged by';
+COMMENT ON COLUMN batch.records IS 'evidence: records fetched';
+COMMENT ON COLUMN batch.received IS 'evidence: readings received';
+COMMENT ON COLUMN batch.stored IS 'evidence: readings stored';
+COMMENT ON COLUMN batch.rejected IS 'evidence: rejects stored';
+COMMENT ON COLUMN batch.duplicate IS 'evidence: readings that the record held already';
+COMMENT ON COLUMN batch.conflict IS 'evidence: stored readings that contradict an earlier one';
+
+-- One row per batch, split by slot of time and by the series' home. All arrays have one place per
+-- reading, sorted by series, time and arrival; NULL stands for an array without content.
+CREATE TABLE open_row (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    number int8 NOT NULL,
+    t_min int8 NOT NULL,
+    t_max int8 NOT NULL,
+    clock_s int8 NOT NULL,
+    home_version int8,
+    lease_id int4 NOT NULL,
+    slot int4 NOT NULL,
+    home int4,
+    tick_us int4 NOT NULL,
+    width int2 NOT NULL,
+    part int2 NOT NULL,
+    series int4[] NOT NULL,
+    ts int4[],
+    ts_wide int8[],
+    value float8[] NOT NULL,
+    quality int8[],
+    arrived int4[],
+    conflict int4[],
+    late int4[]
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX open_row_batch ON open_row (lease_id, number);
+CREATE INDEX open_row_slot ON open_row (width, slot, t_max, t_min);
+CREATE INDEX open_row_home ON open_row (home, home_version) WHERE home IS NOT NULL;
+COMMENT ON COLUMN open_row.recorded_at IS 'evidence: the batch''s';
+COMMENT ON COLUMN open_row.number IS 'evidence: the batch within the shard';
+COMMENT ON COLUMN open_row.t_min IS 'evidence: earliest time, µs UTC: the origin of ts';
+COMMENT ON COLUMN open_row.t_max IS 'derived: latest time, µs UTC';
+COMMENT ON COLUMN open_row.clock_s IS 'evidence: the batch''s arrival clock: the origin of arrived';
+COMMENT ON COLUMN open_row.home_version IS 'outside: version of the home''s lease that this row made';
+COMMENT ON COLUMN open_row.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN open_row.slot IS 'derived: number of the slot since 1970 that holds every time';
+COMMENT ON COLUMN open_row.home IS 'outside: home of these series where it is another shard';
+COMMENT ON COLUMN open_row.tick_us IS 'evidence: unit of ts in µs';
+COMMENT ON COLUMN open_row.width IS 'derived: length of the slot: 0 half hour, 1 day, 2 30 days, 3 10,000 days';
+COMMENT ON COLUMN open_row.part IS 'evidence: the row''s place in its batch';
+COMMENT ON COLUMN open_row.series IS 'evidence: series per reading, ascending';
+COMMENT ON COLUMN open_row.ts IS 'evidence: time per reading, ticks after t_min';
+COMMENT ON COLUMN open_row.ts_wide IS 'evidence: the same where int4 is too small';
+COMMENT ON COLUMN open_row.value IS 'evidence: number or state code per reading';
+COMMENT ON COLUMN open_row.quality IS 'evidence: OPC UA status code per reading; NULL: all Good';
+COMMENT ON COLUMN open_row.arrived IS 'evidence: seconds before clock_s per reading; NULL: all 0';
+COMMENT ON COLUMN open_row.conflict IS 'evidence: places (from 1) of readings that contradict an earlier one';
+COMMENT ON COLUMN open_row.late IS 'evidence: places (from 1) of readings not above what the shard had read';
+
+CREATE TABLE reject (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    sequence numeric(60) NOT NULL,
+    element int4 NOT NULL,
+    code text NOT NULL,
+    reason text NOT NULL,
+    data bytea NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX reject_recorded ON reject (recorded_at);
+COMMENT ON COLUMN reject.recorded_at IS 'evidence: the batch''s';
+COMMENT ON COLUMN reject.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN reject.number IS 'evidence: the batch within the shard';
+COMMENT ON COLUMN reject.sequence IS 'evidence: sequence number of the record';
+COMMENT ON COLUMN reject.element IS 'evidence: place in the record, -1 for the whole record';
+COMMENT ON COLUMN reject.code IS 'evidence: stable code of the reason';
+COMMENT ON COLUMN reject.reason IS 'evidence: the reason in words';
+COMMENT ON COLUMN reject.data IS 'evidence: the bytes received';
+
+CREATE TABLE anomaly (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    series_id int4 NOT NULL,
+    severity int2 NOT NULL,
+    phase text NOT NULL CHECK (phase IN ('start', 'end')),
+    detector text NOT NULL,
+    start_us int8 NOT NULL,
+    at_us int8 NOT NULL,
+    score float8 NOT NULL,
+    value float8 NOT NULL,
+    expected float8 NOT NULL,
+    reason text NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX anomaly_finding ON anomaly (series_id, detector, start_us);
+CREATE INDEX anomaly_at ON anomaly (at_us);
+COMMENT ON COLUMN anomaly.recorded_at IS 'evidence: the batch''s';
+COMMENT ON COLUMN anomaly.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN anomaly.number IS 'evidence: the batch within the shard';
+COMMENT ON COLUMN anomaly.series_id IS 'evidence: the series';
+COMMENT ON COLUMN anomaly.severity IS 'evidence: 1 low, 2 medium, 3 high';
+COMMENT ON COLUMN anomaly.phase IS 'evidence: start or end of the finding';
+COMMENT ON COLUMN anomaly.detector IS 'evidence: who found it';
+COMMENT ON COLUMN anomaly.start_us IS 'evidence: when it began, µs UTC; names it with series and detector';
+COMMENT ON COLUMN anomaly.at_us IS 'evidence: time of this event, µs UTC';
+COMMENT ON COLUMN anomaly.score IS 'evidence: how far from what is usual';
+COMMENT ON COLUMN anomaly.value IS 'evidence: the value at the event';
+COMMENT ON COLUMN anomaly.expected IS 'evidence: the value expected, or the limit';
+COMMENT ON COLUMN anomaly.reason IS 'evidence: the reason in words';
+
+-- What open_row flags, findable without unpacking rows; the value that stands is the unflagged
+-- reading of the same series and time.
+CREATE TABLE conflict (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    series_id int4 NOT NULL,
+    ts_us int8 NOT NULL,
+    value float8 NOT NULL,
+    quality int8 NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX conflict_series ON conflict (series_id, ts_us);
+COMMENT ON COLUMN conflict.recorded_at IS 'derived: the batch''s';
+COMMENT ON COLUMN conflict.lease_id IS 'derived: the shard';
+COMMENT ON COLUMN conflict.number IS 'derived: the batch within the shard';
+COMMENT ON COLUMN conflict.series_id IS 'derived: the series';
+COMMENT ON COLUMN conflict.ts_us IS 'derived: the time, µs UTC';
+COMMENT ON COLUMN conflict.value IS 'derived: the value that contradicts the one that stands';
+COMMENT ON COLUMN conflict.quality IS 'derived: its quality';
+
+CREATE TABLE gap (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    begin_us int8 NOT NULL,
+    end_us int8 NOT NULL,
+    cause text NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX gap_lease ON gap (lease_id, number);
+COMMENT ON COLUMN gap.recorded_at IS 'evidence: when it was stored';
+COMMENT ON COLUMN gap.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN gap.number IS 'evidence: the batch within the shard that tells of it';
+COMMENT ON COLUMN gap.begin_us IS 'evidence: what arrived from here, µs UTC, may be missing';
+COMMENT ON COLUMN gap.end_us IS 'evidence: up to here';
+COMMENT ON COLUMN gap.cause IS 'evidence: why';
+
+CREATE TABLE audit_event (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    actor text NOT NULL,
+    action text NOT NULL,
+    detail json NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX audit_event_recorded ON audit_event (recorded_at);
+COMMENT ON COLUMN audit_event.recorded_at IS 'evidence: when';
+COMMENT ON COLUMN audit_event.actor IS 'evidence: who, as a pseudonym';
+COMMENT ON COLUMN audit_event.action IS 'evidence: what was done';
+COMMENT ON COLUMN audit_event.detail IS 'evidence: to what, with which values';
+-- Partitions by month. What no month takes goes to the DEFAULT partition: nothing is refused.
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['batch', 'open_row', 'reject', 'anomaly', 'conflict', 'gap', 'audit_event'] LOOP
+        EXECUTE format('CREATE TABLE floorlog.%I PARTITION OF floorlog.%I DEFAULT', name || '_default', name);
+    END LOOP;
+END
+$$;
+
+-- Makes the partitions of this month and the next ones; returns how many it made. Runs as the
+-- owner, so that the writer needs no right to create tables. A month of which the DEFAULT
+-- partition holds rows already stays there: moving rows is not the writer's right.
+CREATE FUNCTION make_months(months_ahead int4) RETURNS int4
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parent text;
+    child text;
+    first timestamptz;
+    following timestamptz;
+    taken bool;
+    made int4 := 0;
+BEGIN
+    IF months_ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'months_ahead is %, but must be 0 to 24', months_ahead;
+    END IF;
+    PERFORM pg_advisory_xact_lock(4706881);  -- two workers at once make each month once
+    FOR parent IN
+        SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'floorlog' AND c.relkind = 'p' ORDER BY c.relname
+    LOOP
+        FOR month IN 0..months_ahead LOOP
+            first := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => month)) AT TIME ZONE 'UTC';
+            following := (first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+            child := parent || to_char(first AT TIME ZONE 'UTC', '"_"YYYY"_"MM');
+            CONTINUE WHEN to_regclass(format('floorlog.%I', child)) IS NOT NULL;
+            EXECUTE format(
+                'SELECT EXISTS (SELECT FROM floorlog.%I WHERE recorded_at >= %L AND recorded_at < %L)',
+                parent || '_default', first, following) INTO taken;
+            CONTINUE WHEN taken;
+            -- Attached, not created as a partition: that would stop all readers and writers.
+            EXECUTE format('CREATE TABLE floorlog.%I (LIKE floorlog.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', child, parent);
+            EXECUTE format('ALTER TABLE floorlog.%I ATTACH PARTITION floorlog.%I FOR VALUES FROM (%L) TO (%L)',
+                parent, child, first, following);
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END
+$$;
+REVOKE ALL ON FUNCTION make_months(int4) FROM PUBLIC;
+SELECT make_months(2);
+-- The fence: moves a lease on by one batch, or stops the transaction.
+
+-- SQLSTATEs: FL001 the lease is not the caller's any more; FL002 another shard raised its version;
+-- FL003 it does not stand where the caller believes, although it is the caller's.
+CREATE FUNCTION advance(
+    of_lease int8, of_epoch int8, to_number int8, of_version int8,
+    from_checkpoint numeric, to_checkpoint numeric,
+    to_clock_s int8, to_read_at int8, to_behind_ms int8, by_catalogue int8,
+    counted int8[],  -- records, received, stored, rejected, duplicate, conflict, gaps
+    is_ended bool, lease_seconds float8,
+    OUT now_us int8, OUT is_wanted bool, OUT newer int4, OUT newer_body text
+)
+LANGUAGE plpgsql AS $$
+DECLARE
+    stands floorlog.lease;
+    now_at timestamptz := clock_timestamp();
+BEGIN
+    UPDATE floorlog.lease AS l SET
+        number = to_number, checkpoint = to_checkpoint, clock_s = to_clock_s,
+        read_at = greatest(l.read_at, to_read_at), behind_ms = to_behind_ms,
+        catalogue = by_catalogue, ended = is_ended,
+        owner = CASE WHEN is_ended THEN NULL ELSE l.owner END,
+        wanted_by = CASE WHEN is_ended THEN NULL ELSE l.wanted_by END,
+        expires_at = CASE WHEN is_ended THEN NULL ELSE now_at + make_interval(secs => lease_seconds) END,
+        records = l.records + counted[1], received = l.received + counted[2],
+        stored = l.stored + counted[3], rejected = l.rejected + counted[4],
+        duplicate = l.duplicate + counted[5], conflict = l.conflict + counted[6],
+        gaps = l.gaps + counted[7]
+    WHERE l.lease_id = of_lease AND l.epoch = of_epoch AND l.number = to_number - 1
+        AND l.version = of_version AND l.checkpoint = from_checkpoint AND NOT l.ended
+    RETURNING l.wanted_by IS NOT NULL INTO is_wanted;
+    IF NOT FOUND THEN
+        SELECT * INTO stands FROM floorlog.lease AS l WHERE l.lease_id = of_lease;
+        IF stands.epoch IS DISTINCT FROM of_epoch THEN
+            RAISE EXCEPTION 'lease % is at epoch %, not %', of_lease, stands.epoch, of_epoch
+                USING ERRCODE = 'FL001';
+        ELSIF stands.number <> to_number - 1 OR stands.checkpoint <> from_checkpoint THEN
+            RAISE EXCEPTION 'lease % stands at batch %, not %', of_lease, stands.number, to_number - 1
+                USING ERRCODE = 'FL003';
+        ELSIF stands.ended THEN
+            RAISE EXCEPTION 'lease % has ended', of_lease USING ERRCODE = 'FL001';
+        END IF;
+        RAISE EXCEPTION 'lease % is at version %, not %', of_lease, stands.version, of_version
+            USING ERRCODE = 'FL002';
+    END IF;
+    now_us := extract(epoch FROM now_at) * 1000000;
+    SELECT c.version, c.body INTO newer, newer_body
+        FROM floorlog.catalogue AS c WHERE c.version > by_catalogue ORDER BY c.version DESC LIMIT 1;
+END
+$$;
+REVOKE ALL ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], bool, float8) FROM PUBLIC;
+-- Readings as rows: the view, and the functions that reach a range of time without unpacking all.
+
+-- The lengths of slots by their number, in µs.
+CREATE FUNCTION widths(OUT width int2, OUT length_us int8) RETURNS SETOF record
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    VALUES (0::int2, 1800000000::int8), (1::int2, 86400000000), (2::int2, 2592000000000), (3::int2, 864000000000000)
+$$;
+
+-- A time as µs since 1970, cut to what slots can number.
+CREATE FUNCTION to_us(t timestamptz) RETURNS int8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN t = 'infinity' THEN 3800000000000000000
+        WHEN t = '-infinity' THEN -3800000000000000000
+        ELSE least(greatest(extract(epoch FROM t) * 1000000, -3800000000000000000), 3800000000000000000)::int8
+    END
+$$;
+
+-- µs since 1970 as a time.
+CREATE FUNCTION from_us(us int8) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN us >= 9224318016000000000 THEN 'infinity'::timestamptz
+        WHEN us < -210866803200000000 THEN '-infinity'::timestamptz
+        ELSE timestamptz 'epoch' + make_interval(days => (us / 86400000000)::int4)
+            + (us % 86400000000) * interval '1 microsecond'
+    END
+$$;
+
+-- The slots of every width that a span of time touches. Division rounds down, before 1970 too.
+CREATE FUNCTION slots(from_us int8, to_us int8, OUT width int2, OUT first_slot int4, OUT last_slot int4)
+RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT w.width,
+        ((from_us - ((from_us % w.length_us) + w.length_us) % w.length_us) / w.length_us)::int4,
+        ((to_us - ((to_us % w.length_us) + w.length_us) % w.length_us) / w.length_us)::int4
+    FROM floorlog.widths() AS w
+$$;
+
+-- One row per reading. flags: 1 contradicts an earlier reading of the same time, 2 late.
+-- A range of time reaches no index through this view: use readings() for that.
+CREATE VIEW reading AS
+SELECT
+    floorlog.from_us(r.t_min + coalesce(u.ts::int8, u.ts_wide, 0) * r.tick_us) AS ts,
+    s.device AS device_id,
+    s.metric,
+    CASE WHEN s.kind = 0 THEN u.value END AS value,
+    t.name AS text,
+    s.unit,
+    coalesce(u.quality, 0) AS quality,
+    r.recorded_at,
+    (CASE WHEN u.place = ANY (r.conflict) THEN 1 ELSE 0 END)
+        + (CASE WHEN u.place = ANY (r.late) THEN 2 ELSE 0 END) AS flags,
+    to_timestamp(r.clock_s - coalesce(u.arrived, 0)) AS arrived_at,
+    r.lease_id AS shard,
+    r.number AS batch,
+    floorlog.from_us(r.slot * w.length_us) AS bucket
+FROM floorlog.open_row AS r
+JOIN floorlog.widths() AS w ON w.width = r.width
+CROSS JOIN LATERAL unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+    WITH ORDINALITY AS u (series_id, ts, ts_wide, value, quality, arrived, place)
+JOIN floorlog.series AS s ON s.series_id = u.series_id
+LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4;
+COMMENT ON VIEW reading IS 'derived: one row per reading';
+
+-- All readings from one time up to, not including, another.
+CREATE FUNCTION readings(from_time timestamptz, to_time timestamptz) RETURNS SETOF reading
+LANGUAGE sql STABLE AS $$
+    SELECT
+        floorlog.from_us(u.at_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN u.value END, t.name, s.unit,
+        coalesce(u.quality, 0), r.recorded_at,
+        (CASE WHEN u.place = ANY (r.conflict) THEN 1 ELSE 0 END)
+            + (CASE WHEN u.place = ANY (r.late) THEN 2 ELSE 0 END),
+        to_timestamp(r.clock_s - coalesce(u.arrived, 0)), r.lease_id, r.number,
+        floorlog.from_us(r.slot * w.length_us)
+    FROM floorlog.slots(floorlog.to_us(from_time), floorlog.to_us(to_time) - 1) AS p
+    JOIN floorlog.widths() AS w ON w.width = p.width
+    JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot BETWEEN p.first_slot AND p.last_slot
+        AND r.t_max >= floorlog.to_us(from_time) AND r.t_min < floorlog.to_us(to_time)
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+            WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    JOIN floorlog.series AS s ON s.series_id = u.series_id
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4
+    WHERE u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
+$$;
+
+-- The readings of one series from one time up to, not including, another. Series are sorted within
+-- a row, so that width_bucket finds theirs by bisection, and only that slice is unpacked.
+CREATE FUNCTION readings(of_device text, of_metric text, from_time timestamptz, to_time timestamptz)
+RETURNS SETOF reading LANGUAGE sql STABLE AS $$
+    SELECT
+        floorlog.from_us(u.at_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN u.value END, t.name, s.unit,
+        coalesce(u.quality, 0), r.recorded_at,
+        (CASE WHEN u.place + r.before = ANY (r.conflict) THEN 1 ELSE 0 END)
+            + (CASE WHEN u.place + r.before = ANY (r.late) THEN 2 ELSE 0 END),
+        to_timestamp(r.clock_s - coalesce(u.arrived, 0)), r.lease_id, r.number,
+        floorlog.from_us(r.slot * r.length_us)
+    FROM floorlog.series AS s
+    CROSS JOIN LATERAL (
+        SELECT o.*, p.length_us,
+            width_bucket(s.series_id - 1, o.series) AS before, width_bucket(s.series_id, o.series) AS last
+        FROM (
+            SELECT q.*, w.length_us
+            FROM floorlog.slots(floorlog.to_us(from_time), floorlog.to_us(to_time) - 1) AS q
+            JOIN floorlog.widths() AS w ON w.width = q.width
+        ) AS p
+        JOIN floorlog.open_row AS o ON o.width = p.width AND o.slot BETWEEN p.first_slot AND p.last_slot
+            AND o.t_max >= floorlog.to_us(from_time) AND o.t_min < floorlog.to_us(to_time)
+        OFFSET 0  -- the bisection is done once a row
+    ) AS r
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(
+            r.ts[r.before + 1:r.last], r.ts_wide[r.before + 1:r.last], r.value[r.before + 1:r.last],
+            r.quality[r.before + 1:r.last], r.arrived[r.before + 1:r.last]
+        ) WITH ORDINALITY AS v (ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = u.value::int4
+    WHERE s.device = of_device AND s.metric = of_metric AND r.last > r.before
+        AND u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
+$$;
+
+-- The readings that stand of these series in rows that end at or after `cut`, with their times cut
+-- to one half hour: the newest per series.
+CREATE FUNCTION newest_in(of_series int4[], half_hour int4, cut int8)
+RETURNS TABLE (series_id int4, at_us int8, value float8, quality int8, recorded_at timestamptz, arrived_s int8)
+LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT ON (u.series_id) u.series_id, u.at_us, u.value, coalesce(u.quality, 0), r.recorded_at,
+        r.clock_s - coalesce(u.arrived, 0)
+    FROM floorlog.slots(half_hour * 1800000000::int8, half_hour * 1800000000::int8 + 1799999999) AS p
+    JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot = p.first_slot
+        AND r.t_max >= greatest(cut, half_hour * 1800000000::int8)
+        AND r.t_min < (half_hour + 1) * 1800000000::int8
+    CROSS JOIN LATERAL (
+        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
+            WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
+    ) AS u
+    WHERE u.series_id = ANY (of_series) AND u.at_us < (half_hour + 1) * 1800000000::int8
+        AND (r.conflict IS NULL OR u.place <> ALL (r.conflict))
+    ORDER BY u.series_id, u.at_us DESC
+$$;
+
+-- The newest reading that stands of every series, quiet ones included. Looks into the half hour
+-- that series_home names, from its end: a second first, then eight times as far each time, until
+-- each series' newest reading lies above what was not looked at.
+CREATE FUNCTION last_values()
+RETURNS TABLE (ts timestamptz, device_id text, metric text, value float8, text text, unit text,
+    quality int8, recorded_at timestamptz, arrived_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    place record;
+    pending int4[];
+    cut int8;
+    span int8;
+    edge int8;
+    found record;
+BEGIN
+    FOR place IN
+        SELECT h.newest_slot AS half_hour, array_agg(h.series_id) AS ids FROM floorlog.series_home AS h
+        WHERE h.newest_slot IS NOT NULL GROUP BY h.newest_slot ORDER BY h.newest_slot DESC
+    LOOP
+        pending := place.ids;
+        SELECT max(newest.t_max) INTO edge
+            FROM floorlog.slots(place.half_hour * 1800000000::int8, place.half_hour * 1800000000::int8 + 1799999999) AS p
+            CROSS JOIN LATERAL (
+                SELECT r.t_max FROM floorlog.open_row AS r
+                WHERE r.width = p.width AND r.slot = p.first_slot ORDER BY r.t_max DESC LIMIT 1
+            ) AS newest;
+        edge := least(edge, place.half_hour * 1800000000::int8 + 1799999999);
+        span := 1000000;
+        LOOP
+            EXIT WHEN pending = '{}';
+            cut := greatest(edge - span, place.half_hour * 1800000000::int8);
+            FOR found IN SELECT * FROM floorlog.newest_in(pending, place.half_hour, cut) AS n WHERE n.at_us >= cut LOOP
+                pending := array_remove(pending, found.series_id);
+                RETURN QUERY SELECT floorlog.from_us(found.at_us), s.device, s.metric,
+                    CASE WHEN s.kind = 0 THEN found.value END, t.name, s.unit, found.quality,
+                    found.recorded_at, to_timestamp(found.arrived_s)
+                    FROM floorlog.series AS s
+                    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = found.value::int4
+                    WHERE s.series_id = found.series_id;
+            END LOOP;
+            EXIT WHEN cut <= place.half_hour * 1800000000::int8;
+            span := span * 8;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- Conflicts stored in a span of time, each beside the value that stands.
+CREATE FUNCTION conflicts(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (ts timestamptz, device_id text, metric text, value float8, text text, quality int8,
+    standing_value float8, standing_text text, standing_quality int8, recorded_at timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT floorlog.from_us(c.ts_us), s.device, s.metric, CASE WHEN s.kind = 0 THEN c.value END, t.name,
+        c.quality, r.value, r.text, r.quality, c.recorded_at
+    FROM floorlog.conflict AS c
+    JOIN floorlog.series AS s ON s.series_id = c.series_id
+    LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = c.value::int4
+    LEFT JOIN LATERAL (
+        SELECT q.value, q.text, q.quality
+        FROM floorlog.readings(s.device, s.metric, floorlog.from_us(c.ts_us), floorlog.from_us(c.ts_us + 1)) AS q
+        WHERE q.flags & 1 = 0 LIMIT 1
+    ) AS r ON true
+    WHERE c.recorded_at >= from_time AND c.recorded_at < to_time
+$$;
+-- Who may do what. No log-in role may change or remove what is recorded: not even the writer.
+
+GRANT USAGE ON SCHEMA floorlog TO floorlog_writer, floorlog_keeper, floorlog_operator, floorlog_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA floorlog TO floorlog_writer, floorlog_keeper, floorlog_operator, floorlog_reader;
+REVOKE SELECT ON shard_state FROM floorlog_operator, floorlog_reader;
+
+GRANT INSERT ON stream, lease, worker, series, series_home, state, catalogue, shard_state,
+    batch, open_row, reject, anomaly, conflict, gap TO floorlog_writer;
+GRANT UPDATE ON lease, worker, series_home, shard_state TO floorlog_writer;
+GRANT UPDATE (gone) ON stream TO floorlog_writer;
+GRANT DELETE ON worker TO floorlog_writer;  -- names of workers that are long gone
+GRANT EXECUTE ON FUNCTION make_months(int4) TO floorlog_writer, floorlog_keeper;
+GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], bool, float8)
+    TO floorlog_writer;
+
+GRANT INSERT ON audit_event, catalogue TO floorlog_operator;
