@@ -156,7 +156,9 @@ def _newest_in_slot(connection: Connection, series: NDArray[np.int32], slot: int
     while True:
         cut = max(begin, top - span_us)
         rows = connection.execute(
-            sql("rows_ending_in"), {"begin": begin, "cut": cut, "below": below}, binary=True
+            sql("rows_ending_in"),
+            {"cut": cut, "end": begin + HALF_HOUR_US - 1, "below": below},
+            binary=True,
         )
         parts = [readings_of([row]) for row in rows]
         seen = joined([seen, *(select(part, np.isin(part.series, series)) for part in parts)])

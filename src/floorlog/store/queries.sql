@@ -277,9 +277,7 @@ UPDATE floorlog.series_home SET lease_id = %(lease_id)s WHERE series_id = ANY (%
 SELECT r.lease_id, r.number, r.part,
     r.t_min, r.tick_us, r.clock_s, r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived, r.conflict, r.late
 FROM unnest(%(begins)s::int8[], %(ends)s::int8[]) AS span (begin_us, end_us)
-CROSS JOIN LATERAL floorlog.slots(span.begin_us, span.end_us) AS p
-JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot BETWEEN p.first_slot AND p.last_slot
-    AND r.t_max >= span.begin_us AND r.t_min <= span.end_us;
+CROSS JOIN LATERAL floorlog.rows_between(span.begin_us, span.end_us) AS r;
 
 -- :name last_time_in_slot
 -- The latest time of the rows that may hold readings of a half hour.
@@ -293,9 +291,7 @@ CROSS JOIN LATERAL (
 -- :name rows_ending_in
 -- The open rows that may hold readings of a half hour and end within a span.
 SELECT r.t_min, r.tick_us, r.clock_s, r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived, r.conflict, r.late
-FROM floorlog.slots(%(begin)s, %(begin)s) AS p
-JOIN floorlog.open_row AS r ON r.width = p.width AND r.slot = p.first_slot
-    AND r.t_max >= %(cut)s AND r.t_max < %(below)s
+FROM floorlog.rows_between(%(cut)s, %(end)s) AS r WHERE r.t_max < %(below)s
 ORDER BY r.recorded_at, r.lease_id, r.number, r.part;
 
 -- ── committing ────────────────────────────────────────────────────────────────────────────────
@@ -366,9 +362,12 @@ SELECT now_us, is_wanted, newer, newer_body FROM floorlog.advance(%(lease_id)s, 
 -- ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 -- :name status_of_shards
--- Counts and standing of every shard of the newest stream of each name.
-SELECT l.shard_id, s.arn, l.owner, l.ended, l.number, l.clock_s, l.behind_ms,
-    greatest(0, floorlog.to_us(clock_timestamp()) - l.read_at) / 1000, l.read_at,
+-- Counts and standing of every shard of the streams that are there. lag_ms is what the stream said
+-- at the last read; where nobody holds the lease, the time since the shard was last read.
+SELECT l.shard_id, s.arn, l.owner, l.ended, l.number, l.clock_s,
+    CASE WHEN l.ended THEN 0 WHEN l.expires_at > clock_timestamp() THEN l.behind_ms
+        ELSE greatest(0, floorlog.to_us(clock_timestamp())
+            - CASE WHEN l.read_at >= 0 THEN l.read_at ELSE floorlog.to_us(s.created_at) END) / 1000 END,
     l.records, l.received, l.stored, l.rejected, l.duplicate, l.conflict, l.gaps
 FROM floorlog.lease AS l JOIN floorlog.stream AS s USING (stream_id)
 WHERE NOT s.gone ORDER BY s.arn, l.lease_id;
@@ -450,6 +449,12 @@ ORDER BY j.recorded_at DESC LIMIT %(rows_max)s;
 SELECT floorlog.to_us(g.recorded_at), l.shard_id, g.begin_us, g.end_us, g.cause
 FROM floorlog.gap AS g JOIN floorlog.lease AS l USING (lease_id)
 ORDER BY g.recorded_at DESC LIMIT %(rows_max)s;
+
+-- :name conflicts_in_span
+-- Conflicts stored in a span of time, each beside the value that stands.
+SELECT floorlog.to_us(ts), device_id, metric, value, text, quality, standing_value, standing_text,
+    standing_quality, floorlog.to_us(recorded_at)
+FROM floorlog.conflicts(%(from_time)s, %(to_time)s) ORDER BY recorded_at DESC, ts DESC LIMIT %(rows_max)s;
 
 -- ── catalogue ─────────────────────────────────────────────────────────────────────────────────
 
