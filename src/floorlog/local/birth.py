@@ -103,6 +103,7 @@ def end_all(leftovers: Sequence[PidFile]) -> list[PidFile]:
     remaining = [left for left in leftovers if left.is_alive()]
     for left in remaining:
         left.send(left.stops[0].signal_number)
+        left.send(signal.SIGCONT)  # a paused process hears nothing else
     steps = max((len(left.stops) for left in remaining), default=0)
     for step in range(steps):
         patience_seconds = max(

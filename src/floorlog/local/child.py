@@ -128,6 +128,7 @@ def end_children(children: Sequence[Child], hurry: threading.Event) -> None:
     deadlines = {}
     for number, child in enumerate(children):
         child.send(child.program.stops[0].signal_number)
+        child.send(signal.SIGCONT)  # a paused process hears nothing else
         deadlines[number] = time.monotonic() + child.program.stops[0].patience_seconds
     while running := [number for number in deadlines if children[number].exit_status() is None]:
         for number in running:

@@ -1,5 +1,6 @@
 """Where the data lives, who runs the servers, and whether the one can be reached by the other."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -203,9 +204,11 @@ class DirectoryLock:
                 where=str(self.path.parent),
                 fix="end that one with Ctrl-C, or choose another directory with --data DIR",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
         self._descriptor = descriptor
+        # The number is for the message alone: a full disk shall be told by who looks after it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
 
     def release(self) -> None:
         """Let go of the lock; does nothing if it is not held."""

@@ -27,7 +27,7 @@ from floorlog.local.service import Service
 from floorlog.local.services import Services, describe, read_ports, read_secret, write_ports
 from floorlog.local.stream import Stream
 from floorlog.local.valkey import Valkey
-from floorlog.local.watch import Event, State, Watched
+from floorlog.local.watch import Event, State, Watched, start_error
 
 T = TypeVar("T")
 ALL = frozenset({"postgres", "valkey", "kinesis"})
@@ -151,6 +151,9 @@ class Supervisor:
             for watched in self._watched:
                 self._await(watched.settled)
             write_ports(self.directory, self._ports.as_dict())
+        except OSError as error:
+            self.stop()
+            raise start_error("the set of services", error) from error
         except BaseException:
             self.stop()
             raise

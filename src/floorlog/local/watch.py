@@ -110,7 +110,7 @@ class Watched:
         except FloorlogError as error:
             self._failed(Death(Cause.LASTING, error))
         except OSError as error:
-            self._failed(Death(Cause.LASTING, _as_message(self.name, error)))
+            self._failed(Death(Cause.LASTING, start_error(self.name, error)))
         else:
             self.state = State.STARTING
 
@@ -160,7 +160,8 @@ class Watched:
         return cause is Cause.PASSING and tried_seconds < FIRST_START_SECONDS_MAX
 
 
-def _as_message(name: str, error: OSError) -> FloorlogError:
+def start_error(name: str, error: OSError) -> FloorlogError:
+    """What the system refused at a start, as a message for a person."""
     where = str(error.filename or "")
     if error.errno == errno.ENOSPC:
         return DiskFull(f"no room on the disk for {name}", where=where, fix="free some room")

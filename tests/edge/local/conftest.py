@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from floorlog.local.place import Account, barrier
+
 RUN_SERVICES = Path(__file__).with_name("run_services.py")
-NOBODY = 65_534
+NOBODY = Account("nobody", 65_534, 65_534)
 
 
 @pytest.fixture
@@ -30,6 +33,21 @@ def only_root(not_run: Callable[[str], None]) -> None:
     """Say that the test did not run where changing to another user is not allowed."""
     if os.geteuid() != 0:
         not_run("needs root, to change to another user")
+
+
+@pytest.fixture
+def ordinary_user(only_root: None, not_run: Callable[[str], None]) -> tuple[str, ...]:
+    """What to put before a command to run it as an ordinary user."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        not_run("needs setpriv, to change to another user")
+    ids = f"--reuid={NOBODY.uid}", f"--regid={NOBODY.gid}", "--clear-groups"
+    blocked = [p for p in (sys.executable, RUN_SERVICES) if barrier(Path(p).resolve(), NOBODY)]
+    if not blocked:
+        return (setpriv, *ids, "--inh-caps=-all", "--bounding-set=-all")
+    # This Python lies in root's home: let the user read there, and nothing else.
+    read = "dac_read_search"
+    return (setpriv, *ids, f"--inh-caps=-all,+{read}", f"--ambient-caps=-all,+{read}")
 
 
 def processes_in(directory: Path) -> list[psutil.Process]:
@@ -78,15 +96,12 @@ def run_services(
     """Start services in a process of their own, as this or another user."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(directory: Path, only: str, *more: str, uid: int | None = None) -> Running:
+    def run(directory: Path, only: str, *more: str, user: tuple[str, ...] = ()) -> Running:
         process = subprocess.Popen(
-            [sys.executable, str(RUN_SERVICES), str(directory), only, *more],
+            [*user, sys.executable, str(RUN_SERVICES), str(directory), only, *more],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            user=uid,
-            group=uid,
-            extra_groups=None if uid is None else [],
             cwd="/",
         )
         started.append(process)

@@ -2,8 +2,8 @@
 
     run_services.py DIRECTORY SERVICE,SERVICE… [PACKAGES]
 
-Says on one line of JSON what runs, then one line for each event. PACKAGES is a folder from which the
-servers' packages are taken, copied where they must be to the folder `copies` beside the data.
+Says on one line of JSON what runs. PACKAGES is a folder from which the servers' packages are taken,
+copied where they must be to the folder `copies` beside the data.
 """
 
 import json

@@ -13,7 +13,9 @@ from floorlog.errors import ServiceError
 from floorlog.local.birth import PidFile, Stop, birth, end_all, end_leftovers
 
 STOPS = (Stop(signal.SIGTERM, 0.3), Stop(signal.SIGKILL, 2.0))
-STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture

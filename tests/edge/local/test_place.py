@@ -103,7 +103,7 @@ def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
     """--data naming a file, or a path below one, is one line with the mend."""
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(DataDirectoryError, match="file.*--data DIR"):
+        with pytest.raises(DataDirectoryError, match=r"file.*--data DIR"):
             claim(wrong, None)
 
 
@@ -154,5 +154,5 @@ def test_a_lock_file_left_behind_bars_nobody(tmp_path: Path) -> None:
 def test_a_lock_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """Not a traceback but a line: here a folder stands where the file should be."""
     (tmp_path / "lock").mkdir()
-    with pytest.raises(DataDirectoryError, match="cannot be used.*--data DIR"):
+    with pytest.raises(DataDirectoryError, match=r"cannot be used.*--data DIR"):
         DirectoryLock(tmp_path).take()
