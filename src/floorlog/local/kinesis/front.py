@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from floorlog.local.kinesis import admin
 from floorlog.local.kinesis.account import Account
 from floorlog.local.kinesis.operation import OPERATIONS, call, read
-from floorlog.local.kinesis.order import Order
+from floorlog.local.kinesis.order import Call, OrderBook
 from floorlog.local.kinesis.refusal import (
     Refusal,
     expired_iterator,
@@ -100,6 +100,8 @@ class Front:
             result = await self._operate(target, request)
         except Refusal as refusal:
             return refusal.status, CONTENT_TYPE, _refusal_body(refusal)
+        except Dropped:
+            raise
         except Exception:  # noqa: BLE001 - the client is told of any failure
             traceback.print_exc(file=sys.stderr)
             failure = internal_failure()
@@ -118,34 +120,34 @@ class Front:
             raise not_serialisable(f"This server speaks {CONTENT_TYPE} only.")
         wanted = read(operation, request.body)
         account.count_call(name, getattr(wanted, "stream_name", None))
-        orders = await self._disturb(name, wanted)
+        book = account.orders
+        subject = call(account, name, wanted) if book.active else None
+        if subject is not None:
+            await _disturb(book, subject)
         result = operation.run(account, wanted)
         journal = account.journal
         await journal.wait(journal.ticket if operation.puts else journal.control_ticket)
-        for order in orders:
-            if order.kind == "error_after":
-                raise internal_failure()
-            if order.kind == "drop":
-                raise Dropped
-        return result
+        order = None if subject is None else book.take(subject, ["error_after", "drop"])
+        if order is None:
+            return result
+        raise internal_failure() if order.kind == "error_after" else Dropped
 
-    async def _disturb(self, name: str, wanted: msgspec.Struct) -> list[Order]:
-        """Carry out the orders that come before acting; return those that come after."""
-        book = self._account.orders
-        if not book.active:
-            return []
-        subject = call(self._account, name, wanted)
-        for order in book.take(subject, ["delay"]):
-            await asyncio.sleep(order.delay_ms / 1000)
-        for order in book.take(subject, ["throttle", "error", "expire"]):
-            match order.kind:
-                case "throttle":
-                    raise throttled(f"Rate exceeded for {name} (ordered).")
-                case "expire":
-                    raise expired_iterator("Iterator expired (ordered).")
-                case _:
-                    raise internal_failure()
-        return book.take(subject, ["error_after", "drop"])
+
+async def _disturb(book: OrderBook, subject: Call) -> None:
+    """Carry out the orders that come before acting."""
+    order = book.take(subject, ["delay"])
+    if order is not None:
+        await asyncio.sleep(order.delay_ms / 1000)
+    order = book.take(subject, ["throttle", "error", "expire"])
+    if order is None:
+        return
+    match order.kind:
+        case "throttle":
+            raise throttled(f"Rate exceeded for {subject.operation} (ordered).")
+        case "expire":
+            raise expired_iterator("Iterator expired (ordered).")
+        case _:
+            raise internal_failure()
 
 
 def _refusal_body(refusal: Refusal) -> bytes:

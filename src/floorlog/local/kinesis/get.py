@@ -53,7 +53,8 @@ def _place(account: Account, stream: Stream, shard: Shard, wanted: request.GetSh
             f"Must either specify StartingSequenceNumber or Timestamp for iterator type {kind}."
         )
     parts = sequence.parse(text)
-    if parts is None or (parts.number, parts.created_s) != (shard.number, shard.sequence_created_s):
+    home = (shard.number, shard.sequence_created_s, shard.stream_key & sequence.STREAM_MASK)
+    if parts is None or (parts.number, parts.created_s, parts.stream) != home:
         raise _foreign(account, stream, shard, text, parts)
     if parts.place > shard.next_index:
         raise _foreign(account, stream, shard, text, None)

@@ -81,25 +81,25 @@ class OrderBook:
             placed for placed in self._placed if order_id is not None and placed.id != order_id
         ]
 
-    def take(self, call: Call, kinds: Collection[Kind], *, by_record: bool = False) -> list[Order]:
-        """Return the orders of these kinds that hit this call, and count them.
+    def take(self, call: Call, kinds: Collection[Kind], *, by_record: bool = False) -> Order | None:
+        """Return the oldest order of these kinds that hits this call, and count it.
 
-        `by_record` asks for those that hit single records of a PutRecords; otherwise they are left
-        out.
+        `by_record` asks for those that hit single records of a PutRecords; otherwise they are
+        left out.
         """
-        hit: list[Order] = []
         for placed in self._placed:
             order = placed.order
+            if not placed.remaining or order.kind not in kinds or not _matches(order, call):
+                continue
             if by_record != _hits_records(order, call):
                 continue
-            if placed.remaining and order.kind in kinds and _matches(order, call):
-                if placed.skip:
-                    placed.skip -= 1
-                    continue
-                placed.remaining -= 1
-                placed.fired += 1
-                hit.append(order)
-        return hit
+            if placed.skip:
+                placed.skip -= 1
+                continue
+            placed.remaining -= 1
+            placed.fired += 1
+            return order
+        return None
 
 
 def _hits_records(order: Order, call: Call) -> bool:

@@ -111,15 +111,18 @@ def _checked_size(record: Record) -> int:
 def _refused(account: Account, stream: Stream, shard: Shard, size: int) -> Result | None:
     if account.orders.active:
         call = Call("PutRecords", stream.name, frozenset([shard.id]))
-        for order in account.orders.take(call, ["throttle", "error"], by_record=True):
-            if order.kind == "error":
-                return Result(
-                    error_code="InternalFailure", error_message="Internal service failure."
-                )
-            return Result(error_code=THROTTLED, error_message=account.rate_exceeded(stream, shard))
+        order = account.orders.take(call, ["throttle", "error"], by_record=True)
+        if order is not None and order.kind == "error":
+            return Result(error_code="InternalFailure", error_message="Internal service failure.")
+        if order is not None:
+            return _throttled(account, stream, shard)
     if account.limits and not shard.meter.admit_write(size, account.now_ms()):
-        return Result(error_code=THROTTLED, error_message=account.rate_exceeded(stream, shard))
+        return _throttled(account, stream, shard)
     return None
+
+
+def _throttled(account: Account, stream: Stream, shard: Shard) -> Result:
+    return Result(error_code=THROTTLED, error_message=account.rate_exceeded(stream, shard))
 
 
 def _store(

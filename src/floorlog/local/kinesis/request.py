@@ -139,11 +139,13 @@ class GetShardIterator(DryRunRequest, frozen=True, kw_only=True):
     timestamp: float | None = None
 
 
-class GetRecords(DryRunRequest, frozen=True, kw_only=True):
-    """GetRecords."""
+class GetRecords(Request, frozen=True, kw_only=True):
+    """GetRecords; the iterator says which stream."""
 
     shard_iterator: IteratorText
     limit: Count = 10_000
+    stream_arn: Arn | None = None
+    dry_run: bool = False
 
 
 class SplitShard(StreamRequest, frozen=True, kw_only=True):

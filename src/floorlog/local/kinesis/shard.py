@@ -36,6 +36,7 @@ class Shard:
     """
 
     key: int
+    stream_key: int
     number: int
     start: int
     end: int
@@ -54,7 +55,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         """Compose the part that all sequence numbers of the shard share."""
-        self.prefix = sequence.prefix(self.sequence_created_s, self.number)
+        self.prefix = sequence.prefix(self.sequence_created_s, self.number, self.stream_key)
 
     @property
     def id(self) -> str:

@@ -90,6 +90,7 @@ class Shelf:
         for row in self._connection.execute(statement, (stream_key,)).fetchall():
             shard = Shard(
                 key=row[0],
+                stream_key=row[1],
                 number=row[2],
                 start=int(row[3]),
                 end=int(row[4]),

@@ -96,6 +96,7 @@ class Stream:
         children = [
             Shard(
                 key=first_key + place,
+                stream_key=self.key,
                 number=self.next_number + place,
                 start=start,
                 end=end,
