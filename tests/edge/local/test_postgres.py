@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from floorlog.errors import DataDirectoryError, FloorlogError, PortInUse
-from floorlog.local.ports import LOOPBACK, Ports
+from floorlog.local import ports
+from floorlog.local.ports import LOOPBACK, Ports, is_free
 from floorlog.local.programs import postgres_programs
-from floorlog.local.services import Services
+from floorlog.local.services import Services, write_ports
 from floorlog.local.supervisor import Supervisor
 
 POSTGRES = {"postgres"}
@@ -226,3 +227,21 @@ def test_the_server_ends_though_sessions_are_open(place: Path) -> None:
             connection.execute("select 1")
         connection.close()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_program_that_is_quicker_on_the_port_costs_one_more_try(place: Path, monkeypatch) -> None:
+    """A port that was free when it was chosen and taken when the server came is given up."""
+    with socket.socket() as listener:
+        port = Ports({}, {}).choose("x")
+        listener.bind((LOOPBACK, port))
+        listener.listen()
+        (place / "data").mkdir()
+        write_ports(place / "data", {"postgres": port})
+        answers = iter([True])
+        monkeypatch.setattr(ports, "is_free", lambda number: next(answers, is_free(number)))
+        (place / "data" / "lock").touch()
+        supervisor = Supervisor(place / "data", only=POSTGRES)
+        with supervisor as services:
+            assert services.postgres.port != port
+            assert ask(services, "select 1") == [(1,)]
+        assert [e for e in supervisor.events if "could not create any TCP" in e.text]
