@@ -1,0 +1,288 @@
+"""The catalogue: what is expected of devices, assets and series."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import pairwise
+from math import inf, isfinite
+from typing import Annotated, Any, Self
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from floorlog.core.reading import Kind
+from floorlog.core.rules import Rules
+from floorlog.core.series import UNREGISTERED, SeriesTable
+from floorlog.core.unit import ucum
+from floorlog.errors import InputError
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+NotNegative = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+
+NO_UNIT, UNKNOWN_UNIT = -1, -2
+
+
+class Range(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be measured at all, in the series' unit; the ends belong to it."""
+
+    lo: float | None = None
+    hi: float | None = None
+    reject: bool = False  # reject what is outside, instead of storing it as Uncertain
+
+    def __post_init__(self) -> None:
+        """Refuse a range that nothing lies in."""
+        _ascending("range", lo=self.lo, hi=self.hi)
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Alarm limits, in the series' unit, with how and when an alarm starts and ends."""
+
+    lolo: float | None = None
+    lo: float | None = None
+    hi: float | None = None
+    hihi: float | None = None
+    dead_band: NotNegative | None = None
+    on_delay_s: NotNegative | None = None
+    off_delay_s: NotNegative | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits out of order."""
+        _ascending("limits", lolo=self.lolo, lo=self.lo, hi=self.hi, hihi=self.hihi)
+
+
+class Metric(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is expected of a metric; every part may be left out."""
+
+    unit: Name | None = None  # UCUM code
+    range: Range | None = None
+    limits: Limits | None = None
+    rate_per_s: Positive | None = None  # highest change per second, either way
+    interval_s: Positive | None = None  # expected time between readings
+    states: tuple[Name, ...] | None = None  # the states that may occur; None = any
+    abnormal: tuple[Name, ...] = ()  # the states that are an anomaly
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if inf in (self.rate_per_s, self.interval_s):
+            raise ValueError("rate_per_s and interval_s must be finite")
+        for name in self.abnormal:
+            if self.states is not None and name not in self.states:
+                raise ValueError(f"abnormal names {name!r}, which states does not list")
+        if self._is_state() and self._is_number():
+            raise ValueError("states and abnormal are for states; range, limits, rate for numbers")
+
+    def _is_state(self) -> bool:
+        return self.states is not None or bool(self.abnormal)
+
+    def _is_number(self) -> bool:
+        return any(part is not None for part in (self.range, self.limits, self.rate_per_s))
+
+    def kind(self) -> Kind | None:
+        """What its values must be, None where nothing says so."""
+        if self._is_state():
+            return Kind.STATE
+        return Kind.NUMBER if self._is_number() else None
+
+    def over(self, default: "Metric") -> "Metric":
+        """This metric, with the default's parts where it has none; limits one by one."""
+        parts = _over(self, default)
+        if self.limits is not None and default.limits is not None:
+            parts["limits"] = Limits(**_over(self.limits, default.limits))
+        if self.states is not None and not self.abnormal:
+            parts["abnormal"] = tuple(n for n in default.abnormal if n in self.states)
+        return Metric(**parts)
+
+    def columns(self) -> dict[str, float]:
+        """Its numbers as the columns of Rules."""
+        found: dict[str, float] = {}
+        if self.range is not None:
+            found |= {
+                "range_lo": _or_nan(self.range.lo),
+                "range_hi": _or_nan(self.range.hi),
+                "range_reject": self.range.reject,
+            }
+        if self.limits is not None:
+            limits = msgspec.structs.asdict(self.limits)
+            found |= {name: limit for name, limit in limits.items() if limit is not None}
+        if self.rate_per_s is not None:
+            found["rate_per_s"] = self.rate_per_s
+        if self.interval_s is not None:
+            found["interval_s"] = self.interval_s
+        return found
+
+
+class Device(Struct, frozen=True, forbid_unknown_fields=True):
+    """A device: the asset it belongs to, and what differs from the defaults."""
+
+    asset: Name | None = None  # None = the device is its own asset
+    metrics: dict[Name, Metric] = {}
+
+
+class Catalogue(Struct, frozen=True, forbid_unknown_fields=True):
+    """Defaults by metric, overridden by device."""
+
+    strict: bool = False  # a series that is not listed is rejected
+    metrics: dict[Name, Metric] = {}
+    devices: dict[Name, Device] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a device whose metric contradicts the default that it refines."""
+        for device, listed in self.devices.items():
+            for metric in listed.metrics:
+                try:
+                    self.metric(device, metric)
+                except ValueError as error:
+                    where = f"devices.{device}.metrics.{metric}"
+                    raise ValueError(f"{where} with its default: {error}") from error
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """A catalogue from JSON. Raises InputError that says what is wrong, and where."""
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise refusal(error, "the catalogue") from error
+
+    @classmethod
+    def of(cls, content: object) -> Self:
+        """A catalogue from plain lists and mappings. Raises msgspec.ValidationError."""
+        return msgspec.convert(content, type=cls)
+
+    def encode(self) -> bytes:
+        """The same as JSON: equal catalogues give equal bytes."""
+        return msgspec.json.encode(self, order="sorted")
+
+    def asset(self, device: str) -> str:
+        """The asset that a device belongs to, by default the device itself: the partition key."""
+        listed = self.devices.get(device)
+        return device if listed is None or listed.asset is None else listed.asset
+
+    def metric(self, device: str, metric: str) -> Metric | None:
+        """What is expected of one series, None where nothing is."""
+        default = self.metrics.get(metric)
+        listed = self.devices.get(device)
+        own = None if listed is None else listed.metrics.get(metric)
+        if own is None or default is None:
+            return own or default
+        return own.over(default)
+
+    def knows(self, device: str, metric: str) -> bool:
+        """Whether the series is listed: its device, and its metric there or among the defaults."""
+        listed = self.devices.get(device)
+        return listed is not None and (metric in listed.metrics or metric in self.metrics)
+
+    def rules(self, table: SeriesTable, states: Mapping[str, int]) -> "SeriesRules":
+        """What it asks of each row of the table; `cover` keeps it up with a growing table."""
+        rules = SeriesRules(self)
+        rules.cover(table, states)
+        return rules
+
+
+class SeriesRules(Rules):
+    """The catalogue's rules by row, with what `validate` needs beside the detectors' numbers."""
+
+    __slots__ = (
+        "_catalogue", "_unit_codes", "_waiting", "allowed", "limited", "unit_code", "unknown",
+    )  # fmt: skip
+
+    unit_code: NDArray[np.int32]  # by row: number of the unit, -1 none, -2 not yet looked up
+    unknown: NDArray[np.bool_]  # by row: strict, and the series is not listed
+    limited: NDArray[np.bool_]  # by row: only the states in `allowed` may occur
+    allowed: dict[int, frozenset[str]]
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Rules for no row yet."""
+        super().__init__(0)
+        self._catalogue = catalogue
+        self._unit_codes: dict[str, int] = {}
+        self._waiting: dict[str, list[int]] = defaultdict(list)  # state not yet registered → rows
+        self.unit_code = np.empty(0, np.int32)
+        self.unknown = np.empty(0, np.bool_)
+        self.limited = np.empty(0, np.bool_)
+        self.allowed = {}
+
+    def grow(self, count: int) -> None:
+        """Make it at least `count` rows; the new ones have no rule."""
+        more = count - len(self)
+        super().grow(count)
+        if more > 0:
+            self.unit_code = np.append(self.unit_code, np.full(more, UNKNOWN_UNIT, np.int32))
+            self.unknown = np.append(self.unknown, np.zeros(more, np.bool_))
+            self.limited = np.append(self.limited, np.zeros(more, np.bool_))
+
+    def cover(self, table: SeriesTable, states: Mapping[str, int]) -> None:
+        """Take new rows of the table and newly registered states in."""
+        first = len(self)
+        if first < len(table):
+            self.grow(len(table))
+            for row in range(first, len(table)):
+                self._cover_row(row, *table.keys[row])
+            self.changed()
+        ready = [name for name in self._waiting if name in states]
+        for name in ready:
+            for row in self._waiting.pop(name):
+                self.abnormal[row] = self.abnormal.get(row, frozenset()) | {states[name]}
+        if ready:
+            self.changed()
+
+    def _cover_row(self, row: int, device: str, metric: str) -> None:
+        self.unknown[row] = self._catalogue.strict and not self._catalogue.knows(device, metric)
+        asked = self._catalogue.metric(device, metric)
+        if asked is None:
+            return
+        for name, number in asked.columns().items():
+            getattr(self, name)[row] = number
+        if asked.unit is not None:
+            self.unit_code[row] = self.code_of_unit(asked.unit)
+        if asked.states is not None:
+            self.limited[row] = True
+            self.allowed[row] = frozenset(asked.states)
+        for name in asked.abnormal:
+            self._waiting[name].append(row)
+
+    def code_of_unit(self, unit: str) -> int:
+        """A number for a unit, the same for all spellings of it."""
+        return self._unit_codes.setdefault(ucum(unit), len(self._unit_codes))
+
+    def unit_codes(self, table: SeriesTable, row: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The expected unit of each row: the catalogue's, else the one that the record holds."""
+        codes = self.unit_code[row]
+        for new in set(row[codes == UNKNOWN_UNIT].tolist()):
+            unit = table.units[new]
+            if table.id[new] != UNREGISTERED:
+                self.unit_code[new] = NO_UNIT if unit is None else self.code_of_unit(unit)
+        return self.unit_code[row]
+
+
+def refusal(error: Exception, where: str) -> InputError:
+    """What a catalogue's decoder says, for people."""
+    return InputError(
+        f"the catalogue cannot be used: {error}",
+        where=where,
+        fix="mend the named place; docs/reference/catalogue.md lists all fields",
+    )
+
+
+def _ascending(what: str, **limits: float | None) -> None:
+    given = [(name, limit) for name, limit in limits.items() if limit is not None]
+    for name, limit in given:
+        if not isfinite(limit):
+            raise ValueError(f"{what}: {name} is not finite")
+    for (lower, below), (upper, above) in pairwise(given):
+        if below > above:
+            raise ValueError(f"{what}: {lower} {below:g} lies above {upper} {above:g}")
+
+
+def _or_nan(limit: float | None) -> float:
+    return float("nan") if limit is None else limit
+
+
+def _over(own: Struct, default: Struct) -> dict[str, Any]:
+    """All fields, the default's wherever the own one was left out."""
+    below = msgspec.structs.asdict(default)
+    return {
+        name: below[name] if value is None or value == () else value
+        for name, value in msgspec.structs.asdict(own).items()
+    }
