@@ -1,6 +1,5 @@
 """A PostgreSQL of each version, a fresh record for every test, and batches to store in it."""
 
-import itertools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,30 @@ DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 HASHES = 2**128
 T0 = 1_767_225_600_000_000  # 2026-01-01, µs UTC
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
-numbers = itertools.count(1)
+DATABASE = "record"
+# Quicker than a database a test, whose making and dropping wait for the disk.
+EMPTY = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT c.oid::regclass::text FROM pg_class AS c
+        WHERE c.relnamespace = 'floorlog'::regnamespace AND c.relkind IN ('r', 'p')
+            AND NOT c.relispartition AND c.relname NOT IN ('schema_migration', 'stream', 'series')
+    LOOP
+        EXECUTE format('DELETE FROM %s', name);
+    END LOOP;
+    DELETE FROM floorlog.stream;
+    DELETE FROM floorlog.series;
+    INSERT INTO floorlog.state VALUES (0, 'false'), (1, 'true');
+    INSERT INTO floorlog.catalogue (version, body) VALUES (0, '{}');
+    ALTER TABLE floorlog.stream ALTER stream_id RESTART;
+    ALTER TABLE floorlog.lease ALTER lease_id RESTART;
+    ALTER TABLE floorlog.series ALTER series_id RESTART;
+END
+$$
+"""
 
 
 @dataclass
@@ -34,12 +56,22 @@ class Server:
     """A running PostgreSQL: connection strings by role and database, and a migrated template."""
 
     dsn: Callable[..., str]
-    password: Callable[[str], str]
+    passwords: dict[str, str]
+    connections: dict[str, psycopg.Connection] = field(default_factory=dict)
 
     def run(self, database: str, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.dsn(database=database), autocommit=True) as connection:
-            cursor = connection.execute(statement, arguments or None)
-            return cursor.fetchall() if cursor.description else []
+        """Run a statement as the superuser."""
+        if database not in self.connections:
+            self.connections[database] = psycopg.connect(
+                self.dsn(database=database), autocommit=True
+            )
+        cursor = self.connections[database].execute(statement, arguments or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
 
 
 def _server(programs: Path | None) -> Iterator[Server]:
@@ -50,11 +82,12 @@ def _server(programs: Path | None) -> Iterator[Server]:
             directory / "data", only={"postgres"}, postgres_programs=programs
         ) as services:
             address = services.postgres
-            server = Server(services.postgres_dsn, address.password)
-            server.run("postgres", "CREATE DATABASE template_record")
             passwords = {role: address.password(role) for role in LOGIN_ROLES}
-            migrate(server.dsn(database="template_record"), passwords=passwords)
+            server = Server(services.postgres_dsn, passwords)
+            server.run("postgres", f"CREATE DATABASE {DATABASE}")
+            migrate(server.dsn(database=DATABASE), passwords=passwords)
             yield server
+            server.close()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -86,7 +119,7 @@ def batch_of(
     arrival_s: int | None = None,
     **changes: Any,
 ) -> Batch:
-    """A batch of (series, µs after T0, value), homed in the lease; sequence numbers are 10 apart."""
+    """A batch of (series, µs after T0, value), homed in the lease; sequences are 10 apart."""
     rows = sorted(rows, key=lambda row: row[:2])
     count = len(rows)
     clock_s = changes.get("clock_s", T0 // 1_000_000 + number)
@@ -133,8 +166,11 @@ class Record:
     server: Server
     database: str
     stores: list[Store] = field(default_factory=list)
-    batch: Callable[..., Batch] = staticmethod(batch_of)
     t0: int = T0
+
+    def batch(self, *arguments: Any, **options: Any) -> Batch:
+        """See batch_of."""
+        return batch_of(*arguments, **options)
 
     def dsn(self, role: str = WRITER) -> str:
         return self.server.dsn(role, self.database)
@@ -214,11 +250,9 @@ class Record:
 
 @pytest.fixture
 def record(server: Server) -> Iterator[Record]:
-    """A database that nobody has written to yet."""
-    name = f"record_{next(numbers)}"
-    server.run("postgres", f"CREATE DATABASE {name} TEMPLATE template_record STRATEGY file_copy")
-    made = Record(server, name)
+    """A record that nobody has written to yet: the same database each time, emptied."""
+    server.run(DATABASE, EMPTY)
+    made = Record(server, DATABASE)
     yield made
     for store in made.stores:
         store.close()
-    server.run("postgres", f"DROP DATABASE {name} WITH (FORCE)")

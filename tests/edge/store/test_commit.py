@@ -182,7 +182,7 @@ def test_a_probe_stores_nothing(record) -> None:
     ids=["constraint", "nul", "surrogate", "number"],
 )
 def test_what_the_database_never_takes_is_refused(record, bad) -> None:
-    """Also when our side finds it; nothing of the batch is stored, and the next one goes through."""
+    """Also when our side finds it; nothing is stored, and the next batch goes through."""
     store, lease = record.begin()
     (series,) = record.register(store, lease, 1)
     good = record.batch(lease, 1, [(series, 0, 1.0)])

@@ -125,7 +125,7 @@ def test_the_width_keeps_rows_large(sample) -> None:
 
 
 def test_width_by_cadence() -> None:
-    """Live seconds go to half hours, hourly values to days or more, daily ones to 30 days or more."""
+    """Seconds go to half hours, minutes to days, hours to 30 days, days to the widest."""
     seconds = np.arange(10_000, dtype=np.int64) * SECOND
     assert choose_width(seconds) == 0
     assert choose_width(np.arange(10_000, dtype=np.int64) * 360 * SECOND) == 1
