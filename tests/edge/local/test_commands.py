@@ -50,6 +50,7 @@ def test_a_program_that_dies_is_started_again_and_reported(place: Path) -> None:
     assert not psutil.pid_exists(new)
 
 
+@pytest.mark.slow
 def test_one_that_dies_at_once_is_tried_with_growing_pauses(place: Path, monkeypatch) -> None:
     """A program that cannot run is tried ever less often, up to a bound, and says why each time."""
     monkeypatch.setattr(watch, "PAUSE_SECONDS_MIN", 0.05)
@@ -125,6 +126,7 @@ def test_stubborn_programs_end_together(place: Path, remaining: Remaining) -> No
     assert list((place / "data" / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_log_has_a_bound(place: Path, monkeypatch) -> None:
     """A talkative program fills no disk: the log begins anew and one old one is kept."""
     monkeypatch.setattr(children, "LOG_BYTES_MAX", 10_000)

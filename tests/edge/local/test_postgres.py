@@ -122,6 +122,7 @@ def test_a_restart_goes_on_where_it_was(place: Path) -> None:
     assert services.pids != first.pids
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_server_brings_it_back_by_itself(place: Path) -> None:
     """Committed rows survive, on the same address, again and again."""
     supervisor = Supervisor(place / "data", only=POSTGRES)
@@ -134,6 +135,7 @@ def test_kill_9_of_the_server_brings_it_back_by_itself(place: Path) -> None:
         assert ask(services, "select count(*), sum(n) from t") == [(3, 3)]
 
 
+@pytest.mark.slow
 def test_a_pid_file_with_a_stranger_s_pid_bars_no_start(place: Path) -> None:
     """After a crash the server's pid may be another program's of the same user: it starts."""
     with Supervisor(place / "data", only=POSTGRES) as services:
@@ -151,6 +153,7 @@ def test_a_pid_file_with_a_stranger_s_pid_bars_no_start(place: Path) -> None:
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_half_a_cluster_is_made_anew(place: Path) -> None:
     """A first start that broke off leaves nothing that the next one trips over."""
     fresh = place / "data" / "postgres" / "new"
@@ -162,6 +165,7 @@ def test_half_a_cluster_is_made_anew(place: Path) -> None:
         assert ask(services, "select 1") == [(1,)]
 
 
+@pytest.mark.slow
 def test_another_installation_can_be_used(place: Path) -> None:
     """A given bin directory is run, here PostgreSQL 16, and its data stay with its version."""
     other = postgres_programs(None).parents[1] / "pginstall" / "bin"
@@ -177,6 +181,7 @@ def test_another_installation_can_be_used(place: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_what_bars_the_start_is_one_line(place: Path) -> None:
     """A taken port, a lost secret, a foreign directory: each is one line."""
     with socket.socket() as listener:
@@ -201,6 +206,7 @@ def test_what_bars_the_start_is_one_line(place: Path) -> None:
         Supervisor(place / "a", only=POSTGRES).start()
 
 
+@pytest.mark.slow
 def test_a_remembered_port_that_is_taken_changes_nothing_else(place: Path) -> None:
     """When another program has the port of the last start, a new one is found."""
     with Supervisor(place / "data", only=POSTGRES) as services:
@@ -214,6 +220,7 @@ def test_a_remembered_port_that_is_taken_changes_nothing_else(place: Path) -> No
         assert ask(services, "select n from t") == [(7,)]
 
 
+@pytest.mark.slow
 def test_the_server_ends_though_sessions_are_open(place: Path) -> None:
     """An idle transaction does not delay the end."""
     supervisor = Supervisor(place / "data", only=POSTGRES)
@@ -229,6 +236,7 @@ def test_the_server_ends_though_sessions_are_open(place: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_a_program_that_is_quicker_on_the_port_costs_one_more_try(place: Path, monkeypatch) -> None:
     """A port that was free when it was chosen and taken when the server came is given up."""
     with socket.socket() as listener:

@@ -69,6 +69,7 @@ def test_it_listens_on_loopback_alone(supervisor: Supervisor) -> None:
     assert Path(f"/proc/{pid}").stat().st_uid != 0
 
 
+@pytest.mark.slow
 def test_after_kill_9_it_is_back_empty_on_the_same_address(supervisor: Supervisor, client) -> None:
     """A view may vanish; it returns by itself and takes writes at once when ready."""
     client.set("a", 1)
