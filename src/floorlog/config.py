@@ -19,8 +19,8 @@ _NAMES = {
 }
 
 
-def _doc(text: str, **limits: float) -> msgspec.Meta:
-    return msgspec.Meta(description=text, **limits)  # type: ignore[arg-type] # ge and le only
+def _doc(text: str, ge: float | None = None, le: float | None = None) -> msgspec.Meta:
+    return msgspec.Meta(description=text, ge=ge, le=le)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_readings: Annotated[
         int, _doc("Readings after which a batch takes no further record.", ge=1, le=1_000_000)
     ] = 20_000
-    poll_ms: Annotated[int, _doc("Pause between reads at the tip of a shard.", ge=200, le=5_000)] = 300
+    poll_ms: Annotated[
+        int, _doc("Pause between reads at the tip of a shard.", ge=200, le=5_000)
+    ] = 300
     snapshot_seconds: Annotated[
         float, _doc("Time between two snapshots of a shard's state.", ge=1, le=3_600)
     ] = 300.0

@@ -140,7 +140,8 @@ class Worker:
         thread.start()
 
     def _coordinate(self) -> None:
-        coordinator = Coordinator(self.worker_id, survey_s=min(1.0, self.settings.lease_seconds / 5))
+        survey_s = min(1.0, self.settings.lease_seconds / 5)
+        coordinator = Coordinator(self.worker_id, survey_s=survey_s)
         try:
             Hands(self).carry_out(coordinator.run())
         except Exception:

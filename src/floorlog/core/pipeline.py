@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from floorlog.core import marks as mark
 from floorlog.core import snapshot
-from floorlog.core.catalogue import Catalogue
+from floorlog.core.catalogue import Catalogue, SeriesRules
 from floorlog.core.decode import Decoded, decode
 from floorlog.core.detect.panel import Panel
 from floorlog.core.protocol import (
@@ -20,7 +20,6 @@ from floorlog.core.protocol import (
     StoredState,
 )
 from floorlog.core.reading import MICROSECONDS, Anomaly, Code, Counts, Readings, Record, Reject
-from floorlog.core.rules import Rules
 from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable
 from floorlog.core.validate import pending, validate
 
@@ -85,7 +84,7 @@ class Pipeline:
     partition_keys: dict[int, str] = field(default_factory=dict)  # row → last partition key
     hashes: dict[int, int] = field(default_factory=dict)  # row → its hash
     _undo: object = None
-    _rules: Rules | None = None
+    _rules: SeriesRules | None = None
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +98,10 @@ class Pipeline:
 
     def unregistered(self, draft: Draft) -> tuple[tuple[SeriesKey, ...], tuple[str, ...]]:
         """The series and state names of the draft that the record has to give ids to."""
-        keys, names = pending(draft.decoded, self.table, self.states, draft.records, self.catalogue)
+        keys, names = pending(
+            draft.decoded, self.table, self.states, draft.records, self.catalogue,
+            self.future_seconds,
+        )  # fmt: skip
         moved = self._rekeyed(draft)
         return (*keys, *moved), tuple(names)
 
@@ -240,10 +242,11 @@ class Pipeline:
         self.catalogue = Catalogue.decode(catalogue)
         self._rules = None
 
-    def rules(self) -> Rules:
+    def rules(self) -> SeriesRules:
         """The catalogue's rules by row, for every row of the table."""
-        if self._rules is None or len(self._rules) < len(self.table):
+        if self._rules is None:
             self._rules = self.catalogue.rules(self.table, self.states)
+        self._rules.cover(self.table, self.states)
         return self._rules
 
     def restore(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:

@@ -146,7 +146,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Seek:
-    """Ask for an iterator AT this sequence number, -1 = the oldest. Reply: Sought | Gone | Failed."""
+    """Ask for an iterator AT a sequence number, -1 = the oldest. Reply: Sought | Gone | Failed."""
 
     shard_id: str
     sequence: int
@@ -191,7 +191,9 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Commit one batch in one transaction. Reply: Committed | Stale | Fenced | Refused | Unknown | Failed.
+    """Commit one batch in one transaction.
+
+    Reply: Committed | Stale | Fenced | Refused | Unknown | Failed.
 
     `probe`: do everything, then roll back; the reply is Committed when it would have gone through.
     """
@@ -393,7 +395,7 @@ class Timed:
 
 
 __all__ = [
-    "Abandon", "Anomaly", "Check", "Command", "Commit", "Committed", "Expired", "Failed", "Fenced",
+    "Check", "Command", "Commit", "Committed", "Expired", "Failed", "Fenced",
     "Fetch", "Fetched", "Foreign", "ForeignReadings", "Found", "Gone", "Lease", "LeaseView",
     "ListShards", "Load", "Lookup", "Publish", "Refused", "Register", "Registered", "Rehomed",
     "Release", "Renew", "Renewed", "Seek", "Shard", "Sleep", "Sought", "Stale", "Standing", "Start",

@@ -151,7 +151,10 @@ class Stream:
             body["ShardIteratorType"] = "TRIM_HORIZON"
         try:
             summary = self._summary()
-            if self._created is not None and abs(summary.StreamCreationTimestamp - self._created) > 1:
+            if (
+                self._created is not None
+                and abs(summary.StreamCreationTimestamp - self._created) > 1
+            ):
                 return Gone()
             answer = msgspec.json.decode(self._call("GetShardIterator", body), type=_Iterator)
         except (Refusal, OSError, msgspec.MsgspecError) as error:
@@ -201,7 +204,7 @@ class Stream:
         except Exception as error:  # botocore's own tree, HTTPClientError and its kin
             raise OSError(f"{operation}: {error}") from error
         content: bytes = response.content
-        if response.status_code == 200:  # noqa: PLR2004 - HTTP's own word for OK
+        if response.status_code == 200:
             return content
         try:
             fault = msgspec.json.decode(content, type=_Fault)
