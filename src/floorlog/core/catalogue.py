@@ -24,7 +24,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NO_UNIT, UNKNOWN_UNIT = -1, -2
 
 
-class Range(Struct, frozen=True, forbid_unknown_fields=True):
+class Range(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What can be measured at all, in the series' unit; the ends belong to it."""
 
     lo: float | None = None
@@ -36,7 +36,7 @@ class Range(Struct, frozen=True, forbid_unknown_fields=True):
         _ascending("range", lo=self.lo, hi=self.hi)
 
 
-class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Alarm limits, in the series' unit, with how and when an alarm starts and ends."""
 
     lolo: float | None = None
@@ -52,7 +52,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         _ascending("limits", lolo=self.lolo, lo=self.lo, hi=self.hi, hihi=self.hihi)
 
 
-class Metric(Struct, frozen=True, forbid_unknown_fields=True):
+class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is expected of a metric; every part may be left out."""
 
     unit: Name | None = None  # UCUM code
@@ -113,14 +113,14 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
 
-class Device(Struct, frozen=True, forbid_unknown_fields=True):
+class Device(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A device: the asset it belongs to, and what differs from the defaults."""
 
     asset: Name | None = None  # None = the device is its own asset
     metrics: dict[Name, Metric] = {}
 
 
-class Catalogue(Struct, frozen=True, forbid_unknown_fields=True):
+class Catalogue(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Defaults by metric, overridden by device."""
 
     strict: bool = False  # a series that is not listed is rejected
@@ -141,14 +141,24 @@ class Catalogue(Struct, frozen=True, forbid_unknown_fields=True):
     def decode(cls, data: bytes) -> Self:
         """A catalogue from JSON. Raises InputError that says what is wrong, and where."""
         try:
-            return msgspec.json.decode(data, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise refusal(error, "the catalogue") from error
+            content = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InputError(
+                f"the catalogue is not JSON: {error}", where="the catalogue", fix="store it again"
+            ) from error
+        return cls.of(content, "the catalogue")
 
     @classmethod
-    def of(cls, content: object) -> Self:
-        """A catalogue from plain lists and mappings. Raises msgspec.ValidationError."""
-        return msgspec.convert(content, type=cls)
+    def of(cls, content: object, where: str) -> Self:
+        """A catalogue from plain lists and mappings, found `where`. Raises InputError."""
+        try:
+            return msgspec.convert(content, type=cls)
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f"the catalogue cannot be used: {_located(content) or error}",
+                where=where,
+                fix="mend what is named",
+            ) from error
 
     def encode(self) -> bytes:
         """The same as JSON: equal catalogues give equal bytes."""
@@ -256,13 +266,18 @@ class SeriesRules(Rules):
         return self.unit_code[row]
 
 
-def refusal(error: Exception, where: str) -> InputError:
-    """What a catalogue's decoder says, for people."""
-    return InputError(
-        f"the catalogue cannot be used: {error}",
-        where=where,
-        fix="mend the named place; docs/reference/catalogue.md lists all fields",
-    )
+def _located(content: object, path: str = "") -> str:
+    """The first entry that cannot be used, by its names: msgspec's own path leaves them out."""
+    for section, kind in (("metrics", Metric), ("devices", Device)):
+        entries = content.get(section) if isinstance(content, dict) else None
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            at = f"{path}{section}.{name}"
+            try:
+                msgspec.convert({name: entry}, type=dict[Name, kind])  # type: ignore[valid-type]  # one of the two above
+            except msgspec.ValidationError as error:
+                reason = str(error).replace("$[...]", "$").removesuffix(" - at `$`")
+                return _located(entry, f"{at}.") or f"{at}: {reason}".replace("`$.", "`")
+    return ""
 
 
 def _ascending(what: str, **limits: float | None) -> None:

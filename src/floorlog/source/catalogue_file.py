@@ -1,11 +1,11 @@
 """Reads the catalogue from a YAML file."""
 
+import re
 from pathlib import Path
 
-import msgspec
 import yaml
 
-from floorlog.core.catalogue import Catalogue, refusal
+from floorlog.core.catalogue import Catalogue
 from floorlog.errors import InputError
 
 BYTES_MAX = 16 * 1024 * 1024
@@ -34,14 +34,20 @@ def load(path: Path) -> Catalogue:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         fix = "give a text file in UTF-8"
         raise InputError(f"is not YAML: {error}", where=str(path), fix=fix) from error
-    try:
-        return Catalogue.of({} if content is None else content)
-    except msgspec.ValidationError as error:
-        raise refusal(error, str(path)) from error
+    return Catalogue.of({} if content is None else content, str(path))
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, where a key given twice is an error: one of the two would be lost unseen."""
+    """YAML in which `on` and `off` are the names of states and no key can be given twice.
+
+    YAML 1.1 takes on, off, yes and no for truth values, YAML 1.2 does not any more. Of a key given
+    twice, one of the two would be lost unseen.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":bool")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
@@ -57,4 +63,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
     return found
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
