@@ -118,7 +118,7 @@ def test_numbers_rise_from_parent_to_child(server):
     """Through any reshards within one millisecond every child's numbers exceed its parents'."""
     numbers = [int(put(server, b"a", 0)["SequenceNumber"])]
     shard = 0
-    for _ in range(4):
+    for _ in range(7):
         split(server, shard)
         merge(server, shard + 1, shard + 2)
         shard += 3
