@@ -1,0 +1,344 @@
+"""The panel: all detectors over all series of one shard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorlog.core.detect import DETECTORS, cadence, hold
+from floorlog.core.detect.arrivals import Arrivals
+from floorlog.core.detect.cells import Cells
+from floorlog.core.detect.detector import (
+    NEVER,
+    VALUE_MAX,
+    Detector,
+    Flags,
+    Floats,
+    Memory,
+    Sample,
+    Times,
+    Verdict,
+)
+from floorlog.core.detect.rounds import Places, Rounds
+from floorlog.core.detect.silence import Silence
+from floorlog.core.reading import Anomaly, Kind, Readings
+from floorlog.core.rules import Rules
+
+BAD = np.uint32(0x80000000)
+"""The bit of an OPC UA status code that says: do not use the value."""
+HELD = ":held"
+FEED = {
+    "ts": "i8",  # the last reading fed, of any quality
+    "value": "f8",
+    "quality": "f8",
+    "usable_ts": "i8",  # the last one that the detectors judged
+    "usable_value": "f8",
+    "wait_count": "f8",  # cadence by time stamps
+    "wait_peak_s": "f8",
+}
+KINDS = (Kind.NUMBER, Kind.STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last reading fed of every series, as columns by row; ts is NEVER where there is none."""
+
+    ts: Times
+    value: Floats
+    quality: NDArray[np.uint32]
+
+
+class Panel:
+    """The detectors' state of every series of a shard, and the one way to move it on.
+
+    Any cutting of the same readings into batches gives the same anomalies and the same bytes.
+    """
+
+    def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
+        """Knows no series yet."""
+        self._detectors = tuple(detectors)
+        self._silence = Silence()
+        sections: dict[str, tuple[int, dict[str, str]]] = {
+            "feed": (1, FEED),
+            self._silence.name: (self._silence.version, self._silence.memory),
+        }
+        for detector in self._detectors:
+            sections[detector.name] = (detector.version, detector.memory)
+            sections[detector.name + HELD] = (detector.version, hold.FIELDS)
+        self._cells = Cells(sections)
+        self._clock_s = NEVER
+        self._rules: Rules | None = None
+        self._revision = -1
+        self._asked: dict[str, object] = {}
+
+    def __len__(self) -> int:
+        """Count of rows that have a state."""
+        return self._cells.count
+
+    def grow(self, count: int) -> None:
+        """Make room for at least `count` rows."""
+        self._cells.grow(count)
+
+    def advance(
+        self,
+        readings: Readings,
+        fresh: Flags,
+        rules: Rules,
+        kind: NDArray[np.int8],
+        clock_s: int,
+    ) -> list[Anomaly]:
+        """Judge the stored readings of a batch, or none at a tick, and move the state on.
+
+        Args:
+            readings: each series' fresh ones in order of their ts; otherwise in any order.
+            fresh: per reading, neither late nor conflict.
+            rules: as many rows as the readings name, or more.
+            kind: of every row.
+            clock_s: the shard's clock after the batch.
+
+        Returns: starts and ends of findings, by (row, time, detector).
+        """
+        with np.errstate(all="ignore"):
+            self._ask(rules)
+            found: list[Anomaly] = []
+            gone = np.zeros(0, np.intp)
+            if len(readings):
+                gone = self._feed(readings, fresh, rules, kind, found)
+            self._clock_s = max(self._clock_s, clock_s)
+            self._tick(gone, found)
+        found.sort(key=lambda event: (event.row, event.at, event.detector, event.phase))
+        return found
+
+    def deadline_s(self) -> int | None:
+        """The next clock second at which a tick may reveal something; None = no tick is needed."""
+        with np.errstate(all="ignore"):
+            return self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)
+
+    def feed_ts(self) -> Times:
+        """The highest ts fed, by row, in µs UTC; the lowest int64 where there is none."""
+        ts: Times = self._cells.columns("feed")["ts"]
+        return ts
+
+    def last(self) -> Last:
+        """The last reading fed of every series."""
+        feed = self._cells.columns("feed")
+        return Last(feed["ts"].copy(), feed["value"].copy(), feed["quality"].astype(np.uint32))
+
+    def dump(self, row: int) -> bytes:
+        """One series' state."""
+        return self.dump_all(np.array([row], np.intp))[0]
+
+    def dump_all(self, rows: NDArray[np.intp]) -> list[bytes]:
+        """The state of each of these series, as `load` takes it."""
+        if len(rows):
+            self.grow(int(rows.max()) + 1)
+        return self._cells.dump(rows)
+
+    def load(self, row: int, blob: bytes) -> None:
+        """Put one series' state back, bit for bit; RecordError when it cannot be understood."""
+        self._cells.load(row, blob)
+
+    def copy(self) -> object:
+        """The whole state, for `restore`."""
+        return self._cells.copy(), self._clock_s
+
+    def restore(self, kept: Any) -> None:  # noqa: ANN401 - what copy gave, opaque to the caller
+        """Take the whole state back to what `copy` gave."""
+        cells, self._clock_s = kept
+        self._cells.restore(cells)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, rules: Rules) -> None:
+        """Let the detectors prepare for the rules, once for each version of them."""
+        if rules is self._rules and rules.revision == self._revision:
+            return
+        self._rules, self._revision = rules, rules.revision
+        self._asked = {detector.name: detector.prepare(rules) for detector in self._detectors}
+
+    def _feed(
+        self,
+        readings: Readings,
+        fresh: Flags,
+        rules: Rules,
+        kind: NDArray[np.int8],
+        found: list[Anomaly],
+    ) -> Places:
+        row = readings.row.astype(np.intp)
+        self.grow(int(row.max()) + 1)
+        arrivals = Arrivals(row, readings.ts, readings.arrival_s, fresh)
+        events, lapses, old = arrivals.feed(self._silence, self._cells, rules)
+        found.extend(events)
+        usable = fresh & (readings.quality < BAD)
+        broken, gone = arrivals.broken(lapses, usable)
+        self._remember(row, readings, fresh)
+        kinds = kind[row]
+        for each in KINDS:
+            which = np.flatnonzero(usable & (kinds == each))
+            if len(which):
+                found.extend(self._judge(each, which, row, readings, old, broken, rules))
+        return gone
+
+    def _remember(self, row: Places, readings: Readings, fresh: Flags) -> None:
+        """Keep the last fresh reading of each series."""
+        which = np.flatnonzero(fresh)
+        feed = self._cells.columns("feed")
+        ts = feed["ts"]
+        np.maximum.at(ts, row[which], readings.ts[which])
+        newest = which[readings.ts[which] == ts[row[which]]]
+        feed["value"][row[newest]] = readings.value[newest]
+        feed["quality"][row[newest]] = readings.quality[newest]
+
+    def _judge(
+        self,
+        kind: Kind,
+        which: Places,
+        row: Places,
+        readings: Readings,
+        old: Flags,
+        broken: Flags | None,
+        rules: Rules,
+    ) -> list[Anomaly]:
+        rounds = Rounds(row[which])
+        if rounds.order is not None:
+            which = which[rounds.order]
+        work = self._work(rounds, which, row[which], readings, broken)
+        verdicts, usual_s = self._rounds(kind, work)
+        found: list[Anomaly] = []
+        sample, past = work.sample, np.flatnonzero(old[which])
+        if len(past):
+            at = sample.row[past]
+            found.extend(
+                self._silence.pauses(
+                    at, sample.ts[past], sample.elapsed_s[past], usual_s[past],
+                    rules.interval_s[at],
+                )
+            )  # fmt: skip
+        for detector in self._detectors:
+            if detector.kind != kind:
+                continue
+            held = self._cells.columns(detector.name + HELD)
+            asked = self._asked[detector.name]
+            verdict = verdicts.get(detector.name)
+            if verdict is None:
+                verdict = self._verdict(detector, held, sample, asked)
+            if verdict is not None:
+                found.extend(hold.follow(detector, held, work, verdict, asked))
+        return found
+
+    def _work(
+        self, rounds: Rounds, which: Places, row: Places, readings: Readings, broken: Flags | None
+    ) -> hold.Work:
+        """Lay the readings out, what went before beside each."""
+        ts, raw = readings.ts[which], readings.value[which]
+        value = np.minimum(np.maximum(raw, -VALUE_MAX), VALUE_MAX)
+        feed = self._cells.columns("feed")
+        before_ts, before = feed["usable_ts"][rounds.rows], feed["usable_value"][rounds.rows]
+        if len(rounds.sizes) > 1:
+            places = rounds.before()
+            before_ts = np.concatenate([before_ts, ts[places]])
+            before = np.concatenate([before, raw[places]])
+            last = rounds.last()
+            feed["usable_ts"][rounds.rows] = ts[last]
+            feed["usable_value"][rounds.rows] = raw[last]
+        else:
+            feed["usable_ts"][rounds.rows] = ts
+            feed["usable_value"][rounds.rows] = raw
+        known = before_ts != NEVER
+        elapsed_s = np.where(known, ts - before_ts, 0) / 1e6
+        previous = np.where(known, np.minimum(np.maximum(before, -VALUE_MAX), VALUE_MAX), value)
+        change = np.abs(value - previous)
+        paused = np.zeros(len(ts), np.bool_)
+        arrival_s = readings.arrival_s[which]
+        sample = Sample(row, ts, value, previous, elapsed_s, change, paused, arrival_s)
+        breaks = None if broken is None else broken[which]
+        return hold.Work(rounds, sample, raw, before_ts, before, breaks)
+
+    def _rounds(self, kind: Kind, work: hold.Work) -> tuple[dict[str, Verdict], Floats]:
+        """Ask the detectors with memory, round by round; also what pause is usual, by reading."""
+        rounds, rows = work.rounds, work.rounds.rows
+        learners = [d for d in self._detectors if d.memory and d.kind == kind]
+        learners = [d for d in learners if self._asked[d.name] is not None]
+        names = ["feed", *(detector.name for detector in learners)]
+        grids = {name: self._cells.take(name, rows) for name in names}
+        usual_s = np.empty(len(work.value))
+        answers: dict[str, list[Verdict]] = {detector.name: [] for detector in learners}
+        size = -1
+        memories: dict[str, Memory] = {}
+        for begin, now in zip(rounds.begins, rounds.sizes, strict=True):
+            if now != size:
+                size = now
+                memories = {
+                    name: self._cells.sections[name].views(grid[:, :size])
+                    for name, grid in grids.items()
+                }
+            part = slice(begin, begin + size)
+            sample = _slice(work.sample, part)
+            usual = cadence.pause_s(memories["feed"], "wait")
+            usual_s[part] = usual
+            np.greater(sample.elapsed_s, usual, out=sample.paused)
+            cadence.learn(memories["feed"], "wait", sample.elapsed_s, sample.elapsed_s > 0)
+            for detector in learners:
+                asked = self._asked[detector.name]
+                verdict = detector.judge(sample, memories[detector.name], asked)
+                answers[detector.name].append(verdict)
+        for name, grid in grids.items():
+            self._cells.put(name, rows, grid)
+        return {name: _join(verdicts) for name, verdicts in answers.items()}, usual_s
+
+    def _verdict(
+        self, detector: Detector, held: Memory, sample: Sample, asked: object
+    ) -> Verdict | None:
+        """What a detector without memory says; None when nothing is asked and nothing is open."""
+        if asked is not None and not detector.memory:
+            return detector.judge(sample, {}, asked)
+        if asked is not None or not (held["start"] != NEVER).any():
+            return None
+        # Its rules are gone: what is open ends as if all were well.
+        count = len(sample.row)
+        return Verdict(np.zeros(count, np.bool_), np.zeros(count), sample.previous)
+
+    def _tick(self, gone: Places, found: list[Anomaly]) -> None:
+        """What the clock reveals; findings of series that fell silent end."""
+        memory = self._cells.columns("silence")
+        everyone = np.arange(len(self))
+        events, lapsed = self._silence.due(memory, everyone, self._clock_s)
+        found.extend(events)
+        lapsed[gone] = True
+        rows = np.flatnonzero(lapsed)
+        if not len(rows):
+            return
+        feed = self._cells.columns("feed")
+        for detector in self._detectors:
+            held = self._cells.columns(detector.name + HELD)
+            found.extend(hold.lapse(detector, held, rows, feed["usable_ts"], feed["usable_value"]))
+
+
+def _slice(sample: Sample, part: slice) -> Sample:
+    return Sample(
+        sample.row[part],
+        sample.ts[part],
+        sample.value[part],
+        sample.previous[part],
+        sample.elapsed_s[part],
+        sample.change[part],
+        sample.paused[part],
+        sample.arrival_s[part],
+    )
+
+
+def _join(verdicts: list[Verdict]) -> Verdict:
+    """The verdicts of all rounds, end to end."""
+    if len(verdicts) == 1:
+        return verdicts[0]
+    since = [verdict.since for verdict in verdicts if verdict.since is not None]
+    stay = [verdict.stay for verdict in verdicts if verdict.stay is not None]
+    return Verdict(
+        np.concatenate([verdict.on for verdict in verdicts]),
+        np.concatenate([verdict.score for verdict in verdicts]),
+        np.concatenate([verdict.expected for verdict in verdicts]),
+        stay=np.concatenate(stay) if stay else None,
+        since=np.concatenate(since) if since else None,
+    )
