@@ -62,6 +62,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[str, _doc("DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
 
+# What would lead botocore past the keys that local services go by.
+_OTHER_CREDENTIALS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+
+
+def inherited(others: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment for a child, with other variables in it.
+
+    Where `others` bring AWS keys, the caller's own profile and session are left out.
+    """
+    found = {**os.environ, **(others or {})}
+    if others and "AWS_ACCESS_KEY_ID" in others:
+        for name in _OTHER_CREDENTIALS:
+            found.pop(name, None)
+    return found
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Make variables this process's own, such as those of local services."""
+    found = inherited(variables)
+    for name in set(os.environ) - set(found):
+        del os.environ[name]
+    os.environ.update(found)
+
+
 def variable(field: str) -> str:
     """The environment variable of a field of Settings."""
     return _NAMES.get(field, PREFIX + field.upper())

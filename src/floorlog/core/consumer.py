@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from floorlog.core import snapshot
 from floorlog.core.cursor import Cursor, Limits
 from floorlog.core.pipeline import Draft, Outcome, Pipeline, Question
 from floorlog.core.protocol import (
@@ -19,7 +18,6 @@ from floorlog.core.protocol import (
     Commit,
     Committed,
     Expired,
-    Failed,
     Fenced,
     Fetch,
     Fetched,
@@ -154,7 +152,9 @@ class Consumer:
     def _renew_if_due(self) -> Generator[Command, Timed, None]:
         if self.now_s - self.renewed_s < self.limits.lease_s / 3:
             return
-        reply = yield from self._ask(Renew(self.lease, self.cursor.behind_ms, self.cursor.read_at))
+        cursor = self.cursor
+        command = Renew(self.lease, cursor.behind_ms, cursor.safe_read_at())
+        reply = yield from self._ask(command)
         if isinstance(reply, Fenced):
             raise Lost
         if isinstance(reply, Renewed):
@@ -434,12 +434,10 @@ class Consumer:
         old = self.pipeline.clock_s - self.snapshot_clock_s >= patience
         many = self.number - self.snapshot_number >= limits.snapshot_batches
         if self.number and (now or old or many):
-            return snapshot.dump(self.pipeline, self.version)
+            return self.pipeline.dump(self.version)
         return None
 
-    def _batch(
-        self, outcome: Outcome, records: tuple[Record, ...], state: bytes | None
-    ) -> Batch:
+    def _batch(self, outcome: Outcome, records: tuple[Record, ...], state: bytes | None) -> Batch:
         pipeline = self.pipeline
         table = pipeline.table
         stored = outcome.stored

@@ -65,8 +65,9 @@ class Coordinator:
         ready = [lease for lease in view.leases if self._ready(lease, ended)]
         mine = sum(self._held_by(lease, self.worker_id) for lease in ready)
         fair = -(-len(ready) // max(1, len(view.workers)))
-        free = [lease for lease in ready if self._free(lease)]
-        self.idle = {lease.lease_id: self.idle.get(lease.lease_id, 0) + 1 for lease in free}
+        idle = [lease for lease in ready if lease.owner is None or lease.remaining_s <= 0]
+        self.idle = {lease.lease_id: self.idle.get(lease.lease_id, 0) + 1 for lease in idle}
+        free = [lease for lease in idle if self._free(lease, view.workers)]
         for lease in self._in_turn(free, view.workers):
             overdue = self.idle[lease.lease_id] > self.patience
             if mine >= fair and not overdue:
@@ -98,12 +99,10 @@ class Coordinator:
     def _held_by(self, lease: LeaseView, worker_id: str) -> bool:
         return lease.owner == worker_id and lease.remaining_s > 0
 
-    def _free(self, lease: LeaseView) -> bool:
-        """Free for us: nobody holds it, and nobody else has been promised it."""
-        if lease.owner is not None and lease.remaining_s > 0:
-            return False
-        waited = self.idle.get(lease.lease_id, 0) > self.patience
-        return lease.wanted_by in (None, self.worker_id) or waited
+    def _free(self, lease: LeaseView, workers: tuple[str, ...]) -> bool:
+        """Whether nobody else who lives has been promised it, or did not come for it."""
+        others = [worker for worker in workers if worker != self.worker_id]
+        return lease.wanted_by not in others or self.idle[lease.lease_id] > self.patience
 
     def _in_turn(self, free: list[LeaseView], workers: tuple[str, ...]) -> list[LeaseView]:
         """Each worker begins at another place, so that they seldom reach for the same lease."""

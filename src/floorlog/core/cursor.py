@@ -43,6 +43,10 @@ class Cursor:
     gaps: list[Gap] = field(default_factory=list)
     density: float = 0.02  # readings per byte of record, as last seen
 
+    def safe_read_at(self) -> int:
+        """Up to where nothing is left to commit: a gap not yet committed is not passed."""
+        return self.gaps[0].begin if self.gaps else self.read_at
+
     def take_in(self, reply: Fetched, asked_at: int) -> None:
         """Add what was fetched; `asked_at` is the database's clock at the question, 0 unknown."""
         self.behind_ms = reply.behind_ms
@@ -51,7 +55,8 @@ class Cursor:
         self.pending.extend(r for r in reply.records if r.sequence > self.checkpoint)
         self.closed = reply.iterator is None
         self.at_tip = reply.behind_ms == 0 and len(reply.records) < self.limits.batch_records
-        if self.at_tip and not reply.records and asked_at:
+        # Children go on from a closed shard's `read_at`: when it closed, nobody said.
+        if self.at_tip and not reply.records and asked_at and not self.closed:
             margin = int(self.limits.skew_s * MICROSECONDS)
             self.read_at = max(self.read_at, asked_at - margin)
 
@@ -74,7 +79,8 @@ class Cursor:
             end = min(end, first.arrival)
         if end > self.read_at:
             self.gaps.append(Gap(self.read_at, end, "expired before it was read"))
-            self.read_at = end
+            if reply.iterator is not None:
+                self.read_at = end
 
     def lose_rest(self, now: int) -> None:
         """The shard is gone: what was not read of it is lost."""

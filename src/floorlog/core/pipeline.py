@@ -260,10 +260,10 @@ class Pipeline:
         newest = max(stored.catalogues, default=0)
         good = {self.lease_id: 0}
         if stored.snapshot is not None:
-            good.update([snapshot.load(self, stored.snapshot, None)])
+            good.update([self._take_over(stored.snapshot, None)])
         else:
             inherit = (hash_begin, hash_end)
-            good.update(snapshot.load(self, blob, inherit) for blob in stored.parent_snapshots)
+            good.update(self._take_over(blob, inherit) for blob in stored.parent_snapshots)
         for batch in stored.tail:
             if batch.catalogue != self.catalogue_version and batch.catalogue in stored.catalogues:
                 self.adopt(batch.catalogue, stored.catalogues[batch.catalogue])
@@ -272,6 +272,28 @@ class Pipeline:
             self.adopt(newest, stored.catalogues[newest])
         self._undo = None
         return good
+
+    def dump(self, version: int) -> bytes:
+        """The state as bytes; `version`: of the lease, up to which foreign readings are in it."""
+        table, marks = self.table, self.marks
+        self.panel.grow(len(table))
+        rows = np.flatnonzero(table.id[: len(table)] != UNREGISTERED)
+        rows = rows[np.argsort(table.id[rows], kind="stable")]
+        kept = []
+        for row in rows.tolist():
+            held = marks.at(row)
+            key = self.hashes.get(row)
+            kept.append(
+                snapshot.SeriesState(
+                    int(table.id[row]),
+                    b"" if key is None else key.to_bytes(16),
+                    bool(marks.known[row]) and int(table.home[row]) == self.lease_id,
+                    int(marks.ts[row]) if held else None,
+                    held,
+                    self.panel.dump(row),
+                )
+            )
+        return snapshot.encode(self.lease_id, version, self.clock_s, kept)
 
     def merge(self, foreign: StoredReadings) -> None:
         """Raise the marks by what other shards stored of series whose home is here."""
@@ -284,6 +306,30 @@ class Pipeline:
         return self.panel.deadline_s()
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _take_over(self, blob: bytes, inherit: tuple[int, int] | None) -> tuple[int, int]:
+        """Put a snapshot into the state; with `inherit` only series in that hash range.
+
+        Returns the snapshot's lease, and the version of it that the marks are good for.
+        """
+        whole = snapshot.decode(blob)
+        table, marks = self.table, self.marks
+        self.panel.grow(len(table))
+        marks.grow(len(table))
+        for state in whole.series:
+            if inherit and not state.inside(*inherit):
+                continue
+            if not table.knows(state.series_id):
+                continue
+            row = table.row_of(state.series_id)
+            if state.hash_key:
+                self.hashes[row] = int.from_bytes(state.hash_key)
+            if state.mark is not None:
+                marks.raise_to(row, state.mark, state.held)
+            marks.known[row] = state.known and int(table.home[row]) == self.lease_id
+            self.panel.load(row, state.detectors)
+        self.clock_s = max(self.clock_s, whole.clock_s)
+        return whole.lease_id, whole.version
 
     def _fed(self) -> NDArray[np.int64]:
         self.panel.grow(len(self.table))

@@ -119,7 +119,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """received = stored + rejected + duplicate; conflict is part of stored; the unit is readings."""
+    """received = stored + rejected + duplicate; conflict is part of stored; in readings."""
 
     records: int = 0
     received: int = 0
