@@ -1,0 +1,224 @@
+"""The command line: a command imports what it needs when it runs, and fails with one line."""
+
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from floorlog.errors import FloorlogError, InputError, SettingError
+
+if TYPE_CHECKING:
+    from floorlog.config import Settings
+    from floorlog.local.services import Services
+
+DATA = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The data directory of local services.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="floorlog")
+def floorlog() -> None:
+    """Turn a factory's sensor stream into a record: every reading once, judged as it arrives."""
+
+
+@floorlog.command()
+@DATA
+@click.option("--no-plant", is_flag=True, help="Without the demo plant.")
+def up(data: Path | None, *, no_plant: bool) -> None:
+    """Run everything on this machine: services, demo plant, two workers, the page."""
+    from floorlog.local.up import up as run
+
+    run(_directory(data), with_plant=not no_plant, say=lambda line: print(line, flush=True))
+
+
+@floorlog.command()
+@DATA
+def worker(data: Path | None) -> None:
+    """Read the stream into the record until SIGTERM or Ctrl-C."""
+    from floorlog.cache import Endpoint, Last, LastValues
+    from floorlog.source.secret import database_dsn
+    from floorlog.store.reader import Reader
+    from floorlog.worker import run
+
+    settings = _settings(data, "floorlog_writer")
+    _open_log(settings)
+    endpoint = Endpoint.parse(
+        settings.redis, tls=settings.cache_tls, password=settings.cache_password
+    )
+    reader = Reader(database_dsn(settings))
+
+    def last_values() -> list[Last]:
+        """What the record holds, for a cache that lost it."""
+        found = []
+        for row in reader.last_values():
+            value = row.text if row.value is None else row.value
+            if value is not None:
+                seen_s = row.recorded_at // 1_000_000
+                found.append(Last(row.ts, seen_s, row.quality, value, row.device, row.metric))
+        return found
+
+    run(settings, LastValues(endpoint, last_values))
+
+
+@floorlog.command()
+@DATA
+@click.option("--no-post", is_flag=True, help="Only what the last release's workers bear.")
+def migrate(data: Path | None, *, no_post: bool) -> None:
+    """Bring the database to this release."""
+    from floorlog.source.secret import database_dsn
+    from floorlog.store.migrate import LOGIN_ROLES
+    from floorlog.store.migrate import migrate as run
+
+    local = _local(data)
+    if local is not None and local.postgres is not None:
+        dsn = local.postgres_dsn()
+        passwords = {role: local.postgres.password(role) for role in LOGIN_ROLES}
+    else:
+        dsn, passwords = database_dsn(_load("db_secret")), {}
+    applied = run(dsn, passwords=passwords, with_post=not no_post)
+    for name in applied:
+        print(f"applied {name}")
+    if not applied:
+        print("nothing to do: the database is at this release")
+
+
+@floorlog.command()
+@DATA
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(data: Path | None, *, as_json: bool) -> None:
+    """Say what was received, stored and rejected, and how far each shard is behind."""
+    from floorlog.source.secret import database_dsn
+    from floorlog.status import as_object, as_text
+    from floorlog.store.reader import Reader
+
+    reader = Reader(database_dsn(_settings(data, "floorlog_reader", "db_secret")))
+    try:
+        found = reader.status()
+    finally:
+        reader.close()
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(as_object(found)).decode())
+    else:
+        print(as_text(found))
+
+
+@floorlog.command()
+@DATA
+@click.option("--plant", is_flag=True, help="Send what the demo plant says, second by second.")
+@click.option("--seconds", type=click.IntRange(min=1), help="For how long; else without end.")
+def send(data: Path | None, *, plant: bool, seconds: int | None) -> None:
+    """Send readings into the stream."""
+    import signal
+    import threading
+
+    from floorlog.local.plant import Plant, run
+    from floorlog.source.sender import Sender
+
+    if not plant:
+        raise InputError("nothing to send", fix="say --plant for the demo plant")
+    settings = _settings(data, "floorlog_writer", "stream")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    sender = Sender(settings.stream, settings.region)
+    try:
+        sent = run(sender, Plant(), stopping.wait, seconds)
+    finally:
+        sender.close()
+    print(f"sent {sent} readings into {settings.stream}")
+
+
+def _directory(data: Path | None) -> Path:
+    from floorlog import config
+    from floorlog.local.place import default_directory
+
+    return data if data is not None else default_directory(config.inherited())
+
+
+def _local(data: Path | None) -> "Services | None":
+    """The local services that are meant: those of --data, else the usual where they run.
+
+    None where the environment names a stream or a database: then it alone counts.
+    """
+    from floorlog import config
+    from floorlog.local.place import is_locked
+    from floorlog.local.services import running
+
+    if data is not None:
+        return running(data)
+    given = config.inherited()
+    if any(given.get(config.variable(name)) for name in ("stream", "db_secret")):
+        return None
+    usual = _directory(None)
+    return running(usual) if is_locked(usual) else None
+
+
+def _settings(data: Path | None, role: str, *needs: str) -> "Settings":
+    from floorlog import config
+
+    local = _local(data)
+    if local is not None:
+        config.adopt(local.environment(role))
+    return _load(*needs)
+
+
+def _load(*needs: str) -> "Settings":
+    """The settings; where `needs` are named, only those must be set."""
+    from floorlog import config
+
+    required = ("stream", "redis", "db_secret")
+    spare = {name: "" for name in required if needs and name not in needs}
+    return config.load(None, **spare)
+
+
+def _open_log(settings: "Settings") -> None:
+    import logging
+
+    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
+    if level is None:
+        raise SettingError(
+            f"FLOORLOG_LOG_LEVEL is {settings.log_level!r}",
+            where="environment",
+            fix="set it to DEBUG, INFO, WARNING or ERROR",
+        )
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("botocore").setLevel(max(level, logging.WARNING))
+
+
+def main() -> None:
+    """Run the command line; the program `floorlog`."""
+    try:
+        floorlog.main(prog_name="floorlog", standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except FloorlogError as error:
+        _end(" ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001 - a person gets one line, the rest is in the log
+        _end(f"unexpected: {error!r:.200} - the whole story is in {_write_log()}")
+
+
+def _end(line: str) -> NoReturn:
+    print(f"floorlog: {line}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _write_log() -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="floorlog-error-", suffix=".log", delete=False
+    ) as file:
+        traceback.print_exc(file=file)
+    return file.name

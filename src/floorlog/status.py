@@ -1,0 +1,39 @@
+"""What `floorlog status` says, as an object and as lines."""
+
+from dataclasses import asdict
+
+from floorlog.core.reading import Counts
+from floorlog.store.answers import Status
+
+COLUMNS = ("received", "stored", "rejected", "duplicate", "conflict", "gaps", "lag")
+
+
+def counted(counts: Counts, gaps: int, lag_ms: int) -> dict[str, int]:
+    """One row of the status: counts in readings, lag in ms."""
+    numbers = asdict(counts)
+    return {name: numbers[name] for name in COLUMNS[:5]} | {"gaps": gaps, "lag": lag_ms}
+
+
+def as_object(status: Status) -> dict[str, object]:
+    """`{"total": {…}, "shards": {"<id>": {…}}}`; the total's lag is the longest of the shards'."""
+    lag_ms = max((shard.lag_ms for shard in status.shards), default=0)
+    return {
+        "total": counted(status.total, status.gaps, lag_ms),
+        "shards": {
+            shard.shard_id: counted(shard.counts, shard.gaps, shard.lag_ms)
+            for shard in status.shards
+        },
+    }
+
+
+def as_text(status: Status) -> str:
+    """A table, a row a shard."""
+    lag_ms = max((shard.lag_ms for shard in status.shards), default=0)
+    width = max([len(shard.shard_id) for shard in status.shards] + [len("total")])
+    lines = [f"{'':{width}}" + "".join(f"{name:>12}" for name in (*COLUMNS[:6], "lag ms"))]
+    rows = [(s.shard_id, counted(s.counts, s.gaps, s.lag_ms)) for s in status.shards]
+    for name, row in [*rows, ("total", counted(status.total, status.gaps, lag_ms))]:
+        lines.append(f"{name:{width}}" + "".join(f"{row[column]:>12}" for column in COLUMNS))
+    alive = sum(1 for age_s in status.workers.values() if age_s < 10)
+    lines.append(f"{status.series} series, {status.findings} anomalies, {alive} workers alive")
+    return "\n".join(lines)
