@@ -21,6 +21,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\
 NotNegative = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
+EITHER_KIND = -1
 NO_UNIT, UNKNOWN_UNIT = -1, -2
 
 
@@ -194,10 +195,13 @@ class SeriesRules(Rules):
     """The catalogue's rules by row, with what `validate` needs beside the detectors' numbers."""
 
     __slots__ = (
-        "_catalogue", "_unit_codes", "_waiting", "allowed", "limited", "unit_code", "unknown",
+        "_catalogue", "_unit_codes", "_waiting", "allowed", "kind", "limited", "listed_unit",
+        "unit_code", "unknown",
     )  # fmt: skip
 
-    unit_code: NDArray[np.int32]  # by row: number of the unit, -1 none, -2 not yet looked up
+    kind: NDArray[np.int8]  # by row: what the catalogue wants, -1 = either
+    listed_unit: NDArray[np.int32]  # by row: number of the catalogue's unit, -1 = none
+    unit_code: NDArray[np.int32]  # by row: that, else the record's; -2 = not yet looked up
     unknown: NDArray[np.bool_]  # by row: strict, and the series is not listed
     limited: NDArray[np.bool_]  # by row: only the states in `allowed` may occur
     allowed: dict[int, frozenset[str]]
@@ -208,6 +212,8 @@ class SeriesRules(Rules):
         self._catalogue = catalogue
         self._unit_codes: dict[str, int] = {}
         self._waiting: dict[str, list[int]] = defaultdict(list)  # state not yet registered → rows
+        self.kind = np.empty(0, np.int8)
+        self.listed_unit = np.empty(0, np.int32)
         self.unit_code = np.empty(0, np.int32)
         self.unknown = np.empty(0, np.bool_)
         self.limited = np.empty(0, np.bool_)
@@ -218,6 +224,8 @@ class SeriesRules(Rules):
         more = count - len(self)
         super().grow(count)
         if more > 0:
+            self.kind = np.append(self.kind, np.full(more, EITHER_KIND, np.int8))
+            self.listed_unit = np.append(self.listed_unit, np.full(more, NO_UNIT, np.int32))
             self.unit_code = np.append(self.unit_code, np.full(more, UNKNOWN_UNIT, np.int32))
             self.unknown = np.append(self.unknown, np.zeros(more, np.bool_))
             self.limited = np.append(self.limited, np.zeros(more, np.bool_))
@@ -244,8 +252,11 @@ class SeriesRules(Rules):
             return
         for name, number in asked.columns().items():
             getattr(self, name)[row] = number
+        kind = asked.kind()
+        if kind is not None:
+            self.kind[row] = kind
         if asked.unit is not None:
-            self.unit_code[row] = self.code_of_unit(asked.unit)
+            self.listed_unit[row] = self.unit_code[row] = self.code_of_unit(asked.unit)
         if asked.states is not None:
             self.limited[row] = True
             self.allowed[row] = frozenset(asked.states)

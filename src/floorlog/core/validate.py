@@ -1,15 +1,23 @@
 """Readings as decoded → readings as the catalogue and the record allow them, and rejects.
 
-The checks, in this order; the first that fails gives the reject its code:
+The checks, in this order; the first that fails gives the reject its code. First what clock and
+catalogue say, whatever was seen before:
 
 1. unknown_series: the catalogue is strict and does not list the series.
-2. too_many_series: the series got no id from the record.
-3. not_a_number, not_a_state: the value is not of the series' kind, or not one of its states.
-4. unit_mismatch: the reading names a unit and the series has another. A reading without a unit,
-   or a series without one, matches everything.
-5. future_time: the time lies further after the shard's clock than allowed.
-6. out_of_range: only where the catalogue says reject. Elsewhere such a number is stored, and its
+2. future_time: the time lies further after the shard's clock than allowed.
+3. not_a_number, not_a_state: the catalogue wants the other kind, or does not list the state.
+4. unit_mismatch: the reading names another unit than the catalogue.
+5. out_of_range: only where the catalogue says reject. Elsewhere such a number is stored, and its
    quality becomes UncertainEngineeringUnitsExceeded where it was Good.
+
+A reading that passes these may be the first of its series, and fixes kind and unit. Then:
+
+6. not_a_number, not_a_state: the series is of the other kind.
+7. unit_mismatch: the series has another unit. A reading without a unit, or a series without one,
+   matches everything.
+8. too_many_series: the series got no id from the record.
+
+A series whose kind the record and the catalogue do not agree on is judged by the record's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,11 +67,9 @@ def validate(
     kept = np.ones(len(value), np.bool_)
     rejects: list[tuple[int, Code]] = []
     for code, failed in (
-        *_unplaced(decoded, table, rules),
-        *_wrong_kind(decoded, table, rules, value, text),
-        (Code.UNIT_MISMATCH, _wrong_unit(decoded, table, rules)),
-        (Code.FUTURE_TIME, _ahead(decoded, future_seconds)),
+        *_refused_by_catalogue(decoded, table, rules, future_seconds),
         (Code.OUT_OF_RANGE, outside & rules.range_reject[decoded.row]),
+        *_refused_by_record(decoded, table, rules, value),
     ):
         failed &= kept  # noqa: PLW2901  # only what no earlier check refused
         if failed.any():
@@ -86,26 +92,39 @@ def validate(
     return readings.take(kept), _rejects(decoded, table, rules, sorted(rejects))
 
 
-def _unplaced(decoded: Decoded, table: SeriesTable, rules: SeriesRules) -> list[_Failed]:
+def _refused_by_catalogue(
+    decoded: Decoded, table: SeriesTable, rules: SeriesRules, future_seconds: int
+) -> list[_Failed]:
+    row, text = decoded.row, decoded.text >= 0
+    wanted = rules.kind[row]
+    open_kind = (table.id[row] == UNREGISTERED) | (table.kind[row] == wanted)
+    strange = (wanted == Kind.STATE) & ~text & open_kind
+    named = text & rules.limited[row]
+    if named.any():
+        strange |= _not_allowed(decoded, rules, named)
     return [
-        (Code.UNKNOWN_SERIES, rules.unknown[decoded.row]),
-        (Code.TOO_MANY_SERIES, table.id[decoded.row] == UNREGISTERED),
+        (Code.UNKNOWN_SERIES, rules.unknown[row]),
+        (Code.FUTURE_TIME, _ahead(decoded, future_seconds)),
+        (Code.NOT_A_NUMBER, (wanted == Kind.NUMBER) & text & open_kind),
+        (Code.NOT_A_STATE, strange),
+        (Code.UNIT_MISMATCH, _wrong_unit(decoded, rules, rules.listed_unit[row])),
     ]
 
 
-def _wrong_kind(
-    decoded: Decoded,
-    table: SeriesTable,
-    rules: SeriesRules,
-    value: NDArray[np.float64],
-    text: NDArray[np.bool_],
+def _refused_by_record(
+    decoded: Decoded, table: SeriesTable, rules: SeriesRules, value: NDArray[np.float64]
 ) -> list[_Failed]:
-    state = table.kind[decoded.row] == Kind.STATE
-    strange = (state & ~text) | np.isnan(value)  # a name that the record gave no code: not a number
-    named = text & rules.limited[decoded.row]
-    if named.any():
-        strange |= _not_allowed(decoded, rules, named)
-    return [(Code.NOT_A_NUMBER, text & ~state), (Code.NOT_A_STATE, strange)]
+    row, text = decoded.row, decoded.text >= 0
+    known = table.id[row] != UNREGISTERED
+    state = table.kind[row] == Kind.STATE
+    # A name that the record gave no code has the value NaN.
+    strange = known & ((state & ~text) | np.isnan(value))
+    return [
+        (Code.NOT_A_NUMBER, known & text & ~state),
+        (Code.NOT_A_STATE, strange),
+        (Code.UNIT_MISMATCH, _wrong_unit(decoded, rules, rules.unit_codes(table, row))),
+        (Code.TOO_MANY_SERIES, ~known),
+    ]
 
 
 def _not_allowed(
@@ -120,12 +139,13 @@ def _not_allowed(
     return strange
 
 
-def _wrong_unit(decoded: Decoded, table: SeriesTable, rules: SeriesRules) -> NDArray[np.bool_]:
+def _wrong_unit(
+    decoded: Decoded, rules: SeriesRules, expected: NDArray[np.int32]
+) -> NDArray[np.bool_]:
     given = decoded.unit >= 0
     if not given.any():
         return given
     codes = np.array([rules.code_of_unit(unit) for unit in decoded.units], np.int32)
-    expected = rules.unit_codes(table, decoded.row)
     wrong: NDArray[np.bool_] = given & (expected >= 0) & (expected != codes[decoded.unit])
     return wrong
 
@@ -280,7 +300,8 @@ def _new_states(
         if name in found:
             continue
         registered = table.id[row] != UNREGISTERED
-        if not (table.kind[row] == Kind.STATE if registered else row in keys):
+        kind = table.kind[row] if registered else keys[row].kind if row in keys else None
+        if kind != Kind.STATE:
             continue
         expected = catalogue.metric(*table.keys[row])
         if expected is None or expected.states is None or name in expected.states:

@@ -53,12 +53,12 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
     seen: set[str] = set()
     for key, _ in node.value:
-        if key.value in seen and isinstance(key, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key.value!r} is given twice", key.start_mark
-            )
-        if isinstance(key, yaml.ScalarNode):
-            seen.add(key.value)
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in seen:
+            problem = f"{key.value!r} is given twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        seen.add(key.value)
     found: dict[object, object] = loader.construct_mapping(node, deep=True)
     return found
 

@@ -41,7 +41,9 @@ def _entries(data: bytes) -> list[Entry]:
     if not text:
         return _something([])
     # A lone object keeps the record's bytes as they are, where nothing had to be unpacked.
-    return _read(parse(wire.loose, text), data if text in data else text)
+    found = _read(parse(wire.loose, text), data if text in data else text)
+    _check_count(found)
+    return found
 
 
 def _listed(elements: list[bytes]) -> list[Entry]:

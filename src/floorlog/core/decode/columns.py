@@ -152,7 +152,10 @@ def _open(data: bytes) -> list[Wire]:
         try:
             return list(map(typed.decode, inner))
         except msgspec.DecodeError:  # not one plain object in each
-            return list(chain.from_iterable(map(_open_text, inner)))
+            opened = list(map(_open_text, inner))
+            if not all(opened):  # an empty one is a reject with a place among the others
+                raise ValueError from None
+            return list(chain.from_iterable(opened))
     return _open_text(data)
 
 

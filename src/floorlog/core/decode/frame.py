@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from floorlog.core.decode import fields, wire
 from floorlog.core.decode.entry import Entry, Found, Refused
-from floorlog.core.decode.fault import READINGS_MAX, Fault, check_name
+from floorlog.core.decode.fault import Fault, check_name
 from floorlog.core.decode.formats import Shape
 from floorlog.core.decode.leniency import parse
 from floorlog.core.decode.wire import Loose
@@ -41,8 +41,6 @@ def _values(loose: Loose) -> dict[str, Raw]:
     values = parse(wire.raw_map, bytes(loose.values))
     if not values:
         raise Fault(Code.MISSING_FIELD, "values is empty")
-    if len(values) > READINGS_MAX:
-        raise Fault(Code.TOO_LARGE, f"frame of {len(values)} values")
     return values
 
 
@@ -83,10 +81,12 @@ def _alone(loose: Loose, metric: str, value: Raw) -> bytes:
         if getattr(loose, field)
     }
     kept["values"] = {metric: value}
-    if loose.units and bytes(loose.units).startswith(b"{"):
+    if bytes(loose.units).startswith(b"{"):
         unit = parse(wire.raw_map, bytes(loose.units)).get(metric)
         if unit is not None:
             kept["units"] = {metric: unit}
+    elif wire.there(loose.units):
+        kept["units"] = loose.units
     return msgspec.json.encode(kept)
 
 

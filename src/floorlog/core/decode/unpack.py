@@ -21,7 +21,10 @@ def text(data: bytes) -> bytes:
         if data.startswith(compression.magic):
             (data,) = compression.unpack(data)
             if data.startswith(_MAGICS):
-                raise Fault(Code.MALFORMED, "compressed twice: once is allowed")
+                raise Fault(
+                    Code.MALFORMED,
+                    "packed twice: one compression is allowed, in an aggregate at most",
+                )
             break
     check_size(data)
     return data.removeprefix(BYTE_ORDER_MARK).strip()
