@@ -17,12 +17,15 @@ from floorlog.core.protocol import (
 )
 from floorlog.core.reading import Batch
 from floorlog.store.link import Connection
-from floorlog.store.open_row import HALF_HOUR_US, rows_of
+from floorlog.store.open_row import rows_of
 from floorlog.store.outcome import CLIENT_ERRORS, judge
 from floorlog.store.queries import sql
 
 Hints = tuple[NDArray[np.int32], NDArray[np.int32]]
 UNSEEN = -(2**31)
+# How exactly the record says where a series' newest reading is. Shorter: more updates; longer: more
+# rows to look through for a series that went quiet.
+WINDOW_US = 300_000_000
 
 
 class Committer:
@@ -35,7 +38,7 @@ class Committer:
     def __init__(self, lease_s: float) -> None:
         self.versions: dict[int, int] = {}
         self._lease_s = float(lease_s)
-        # By series: the half hour that the record is known to hold as the newest one's.
+        # By series: the window that the record is known to hold as the newest reading's.
         self._newest: NDArray[np.int32] = np.full(1024, UNSEEN, np.int32)
 
     def commit(
@@ -92,7 +95,7 @@ class Committer:
         for name, parameters in events_of(batch):
             connection.execute(sql(name), {**place, **parameters})
         if len(hints[0]):
-            connection.execute(sql("raise_newest"), {"series": hints[0], "slots": hints[1]})
+            connection.execute(sql("raise_newest"), {"series": hints[0], "windows": hints[1]})
         if batch.moved:
             moved = np.array(batch.moved, np.int32)
             connection.execute(sql("raise_versions"), {"moved": moved})
@@ -164,18 +167,18 @@ class Committer:
         }
 
     def _hints(self, batch: Batch) -> Hints:
-        """Series whose newest half hour rises above what the record is known to hold."""
+        """Series whose newest window rises above what the record is known to hold."""
         series = batch.series
         if not len(series):
             return series, series
         last = np.flatnonzero(np.append(series[1:] != series[:-1], True))
         newest = series[last]
-        slots = (batch.readings.ts[last] // HALF_HOUR_US).astype(np.int32)
+        windows = (batch.readings.ts[last] // WINDOW_US).astype(np.int32)
         if newest[-1] >= len(self._newest):
             more = max(int(newest[-1]) + 1, 2 * len(self._newest)) - len(self._newest)
             self._newest = np.append(self._newest, np.full(more, UNSEEN, np.int32))
-        raised = slots > self._newest[newest]
-        return newest[raised], slots[raised]
+        raised = windows > self._newest[newest]
+        return newest[raised], windows[raised]
 
 
 def events_of(batch: Batch) -> list[tuple[str, dict[str, Any]]]:

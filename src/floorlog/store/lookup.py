@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core.protocol import Fenced, Found, Lookup, Rehomed, Stale, StoredReadings
+from floorlog.store.commit import WINDOW_US
 from floorlog.store.link import Connection
-from floorlog.store.open_row import HALF_HOUR_US, NOTHING, readings_of, select
+from floorlog.store.open_row import NOTHING, readings_of, select
 from floorlog.store.queries import sql
 from floorlog.store.takeover import known
 
@@ -47,13 +48,13 @@ def look_up(
     if own[2] != command.version:
         return Stale()
     ended = {lease_id for lease_id, row in standing.items() if row[3]}
-    at_home = {series_id: (lease_id, slot) for series_id, lease_id, slot in homes.fetchall()}
+    at_home = {series_id: (lease_id, window) for series_id, lease_id, window in homes.fetchall()}
     rehomed = _rehome(connection, command, at_home, ended)
     if rehomed is not None:
         return rehomed
     held = _match(_distinct(rows), command.series, command.ts)
-    slots = {one: at_home[one][1] for one in command.marks_of if one in at_home}
-    found = Found(held, newest(connection, slots))
+    windows = {one: at_home[one][1] for one in command.marks_of if one in at_home}
+    found = Found(held, newest(connection, windows))
     return found, {lease_id: row[2] for lease_id, row in standing.items()}
 
 
@@ -136,28 +137,29 @@ def joined(parts: list[StoredReadings]) -> StoredReadings:
     )
 
 
-def newest(connection: Connection, slots: dict[int, int | None]) -> StoredReadings:
-    """All readings at the newest time of each series, given the half hour of that time."""
+def newest(connection: Connection, windows: dict[int, int | None]) -> StoredReadings:
+    """All readings at the newest time of each series, given the window of that time."""
     parts = []
-    for slot in sorted({slot for slot in slots.values() if slot is not None}):
-        series = np.array(sorted(one for one, its in slots.items() if its == slot), np.int32)
-        parts.append(_newest_in_slot(connection, series, slot))
+    for window in sorted({window for window in windows.values() if window is not None}):
+        series = np.array(sorted(one for one, its in windows.items() if its == window), np.int32)
+        parts.append(_newest_in(connection, series, window))
     return joined(parts)
 
 
-def _newest_in_slot(connection: Connection, series: NDArray[np.int32], slot: int) -> StoredReadings:
-    """Walk back from the half hour's end, further each time, until each newest time is certain."""
-    begin = slot * HALF_HOUR_US
-    edge = connection.execute(sql("last_time_in_slot"), {"begin": begin}, binary=True).fetchone()
-    if edge is None or edge[0] is None:
-        return NOTHING
-    top = min(int(edge[0]), begin + HALF_HOUR_US - 1)
+def _newest_in(connection: Connection, series: NDArray[np.int32], window: int) -> StoredReadings:
+    """Walk back from the window's end, further each time, until each newest time is certain."""
+    begin, end = window * WINDOW_US, (window + 1) * WINDOW_US - 1
+    edge = connection.execute(
+        sql("last_time"), {"begin": begin, "end": end}, binary=True
+    ).fetchone()
+    assert edge is not None, "a function without rows answers with one"
+    top = int(edge[0])
     seen, below, span_us = NOTHING, FOREVER, WALK_FIRST_US
     while True:
         cut = max(begin, top - span_us)
         rows = connection.execute(
             sql("rows_ending_in"),
-            {"cut": cut, "end": begin + HALF_HOUR_US - 1, "below": below},
+            {"cut": cut, "end": end, "below": below},
             binary=True,
         )
         parts = [readings_of([row]) for row in rows]

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from floorlog.core.protocol import StoredReadings
 from floorlog.core.reading import Batch
 
-HALF_HOUR_US = 1_800_000_000
-WIDTHS_US = (HALF_HOUR_US, 86_400_000_000, 2_592_000_000_000, 864_000_000_000_000)
+WIDTHS_US = (1_800_000_000, 86_400_000_000, 2_592_000_000_000, 864_000_000_000_000)
 ROW_READINGS_MIN = 64
 _TICKS_US = (1_000_000, 1_000, 1)
 _INT4_MAX = 2**31 - 1

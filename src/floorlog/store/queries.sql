@@ -265,8 +265,8 @@ SELECT lease_id, epoch, number, version, ended FROM floorlog.lease
 WHERE lease_id = ANY (%(homes)s) ORDER BY lease_id FOR NO KEY UPDATE;
 
 -- :name homes
--- Where these series are at home, and the half hour of their newest reading.
-SELECT series_id, lease_id, newest_slot FROM floorlog.series_home WHERE series_id = ANY (%(series)s);
+-- Where these series are at home, and the five minutes of their newest reading.
+SELECT series_id, lease_id, newest_window FROM floorlog.series_home WHERE series_id = ANY (%(series)s);
 
 -- :name adopt_series
 -- Make this shard the home of series whose home has ended without an heir.
@@ -279,17 +279,12 @@ SELECT r.lease_id, r.number, r.part,
 FROM unnest(%(begins)s::int8[], %(ends)s::int8[]) AS span (begin_us, end_us)
 CROSS JOIN LATERAL floorlog.rows_between(span.begin_us, span.end_us) AS r;
 
--- :name last_time_in_slot
--- The latest time of the rows that may hold readings of a half hour.
-SELECT max(newest.t_max)
-FROM floorlog.slots(%(begin)s, %(begin)s) AS p
-CROSS JOIN LATERAL (
-    SELECT r.t_max FROM floorlog.open_row AS r
-    WHERE r.width = p.width AND r.slot = p.first_slot ORDER BY r.t_max DESC LIMIT 1
-) AS newest;
+-- :name last_time
+-- Where to begin to look back from in a span.
+SELECT floorlog.last_time(%(begin)s, %(end)s);
 
 -- :name rows_ending_in
--- The open rows that may hold readings of a half hour and end within a span.
+-- The open rows that may hold readings of a span and end before a time.
 SELECT r.t_min, r.tick_us, r.clock_s, r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived, r.conflict, r.late
 FROM floorlog.rows_between(%(cut)s, %(end)s) AS r WHERE r.t_max < %(below)s
 ORDER BY r.recorded_at, r.lease_id, r.number, r.part;
@@ -337,10 +332,10 @@ INSERT INTO floorlog.gap (lease_id, number, begin_us, end_us, cause)
 SELECT %(lease_id)s, %(number)s, * FROM unnest(%(begins)s::int8[], %(ends)s::int8[], %(causes)s::text[]);
 
 -- :name raise_newest
--- Remember the half hour of each series' newest reading, where it has moved on.
-UPDATE floorlog.series_home AS h SET newest_slot = given.slot
-FROM unnest(%(series)s::int4[], %(slots)s::int4[]) AS given (series_id, slot)
-WHERE h.series_id = given.series_id AND (h.newest_slot IS NULL OR h.newest_slot < given.slot);
+-- Remember the five minutes of each series' newest reading, where it has moved on.
+UPDATE floorlog.series_home AS h SET newest_window = given.number
+FROM unnest(%(series)s::int4[], %(windows)s::int4[]) AS given (series_id, number)
+WHERE h.series_id = given.series_id AND (h.newest_window IS NULL OR h.newest_window < given.number);
 
 -- :name raise_versions
 -- Tell the homes of foreign series that their marks are behind.

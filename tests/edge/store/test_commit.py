@@ -166,8 +166,8 @@ def test_a_probe_stores_nothing(record) -> None:
     assert store.check(Check(lease)).number == 0
     assert record.values() == []
     record.commit(store, batch)
-    assert record.run("SELECT newest_slot FROM floorlog.series_home") == [
-        (record.t0 // 1_800_000_000,)
+    assert record.run("SELECT newest_window FROM floorlog.series_home") == [
+        (record.t0 // 300_000_000,)
     ]
 
 
@@ -239,7 +239,7 @@ def test_the_clock_of_replies_is_the_database_s(record) -> None:
     assert before <= now <= store.check(Check(lease)).now
 
 
-def test_the_newest_half_hour_only_rises(record) -> None:
+def test_the_newest_window_only_rises(record) -> None:
     """Late readings, and a store that knows nothing yet, do not take it back."""
     store, lease = record.begin()
     one, two = record.register(store, lease, 2)
@@ -249,7 +249,7 @@ def test_the_newest_half_hour_only_rises(record) -> None:
     store.close()
     again = record.store("ann")
     record.commit(again, record.batch(lease, 3, [(one, hour, 1.0), (two, 5, 1.0)]))
-    slot = record.t0 // 1_800_000_000
+    window = record.t0 // 300_000_000
     assert record.run(
-        "SELECT series_id, newest_slot FROM floorlog.series_home ORDER BY series_id"
-    ) == [(one, slot + 4), (two, slot + 2)]
+        "SELECT series_id, newest_window FROM floorlog.series_home ORDER BY series_id"
+    ) == [(one, window + 24), (two, window + 12)]

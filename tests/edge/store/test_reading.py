@@ -169,7 +169,7 @@ def test_no_query_touches_more_rows_than_its_range_needs(record, analyzed) -> No
         lease.lease_id, [one, two], record.t0, MINUTES - 1,
     )  # fmt: skip
     newest = record.t0 + (MINUTES - 1) * 60 * SECOND
-    record.run("UPDATE floorlog.series_home SET newest_slot = %s", newest // 1_800_000_000)
+    record.run("UPDATE floorlog.series_home SET newest_window = %s", newest // 300_000_000)
     if analyzed:
         record.run("ANALYZE floorlog.open_row")
     begin = record.t0 + 30 * HOUR

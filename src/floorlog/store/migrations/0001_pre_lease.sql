@@ -99,13 +99,13 @@ CREATE TABLE series_home (
     series_id int4 PRIMARY KEY REFERENCES series,
     lease_id int4 NOT NULL,
     key_hash numeric(39),
-    newest_slot int4
+    newest_window int4
 ) WITH (fillfactor = 50);
 CREATE INDEX series_home_lease ON series_home (lease_id);
 COMMENT ON COLUMN series_home.series_id IS 'outside: the series';
 COMMENT ON COLUMN series_home.lease_id IS 'outside: the shard in which a time above the mark is new';
 COMMENT ON COLUMN series_home.key_hash IS 'outside: hash of its last partition key: decides which child inherits it';
-COMMENT ON COLUMN series_home.newest_slot IS 'derived: half hour since 1970 of its newest reading';
+COMMENT ON COLUMN series_home.newest_window IS 'derived: number of the five minutes since 1970 that hold its newest reading';
 
 CREATE TABLE state (
     code int4 PRIMARY KEY,

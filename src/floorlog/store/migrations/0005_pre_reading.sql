@@ -46,6 +46,19 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     ) AS r
 $$;
 
+-- Where to begin to look back from: the latest end of a row within a span, which must lie in one
+-- slot of every width; the span's own end where no row ends in it.
+CREATE FUNCTION last_time(from_us int8, to_us int8) RETURNS int8
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT coalesce(max(ending.t_max), to_us)
+    FROM floorlog.slots(from_us, from_us) AS p
+    CROSS JOIN LATERAL (
+        SELECT o.t_max FROM floorlog.open_row AS o
+        WHERE o.width = p.width AND o.slot = p.first_slot AND o.t_max BETWEEN from_us AND to_us
+        ORDER BY o.t_max DESC LIMIT 1
+    ) AS ending
+$$;
+
 -- One row per reading. flags: 1 contradicts an earlier reading of the same time, 2 late.
 -- A range of time reaches no index through this view: use readings() for that.
 CREATE VIEW reading AS
@@ -125,27 +138,39 @@ RETURNS SETOF reading LANGUAGE sql STABLE AS $$
         AND u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
 $$;
 
--- The newest reading that stands of these series among the rows that end at or after `cut`, a time
--- in a half hour, and not counting times after that half hour.
-CREATE FUNCTION newest_in(of_series int4[], half_hour int4, cut int8)
+-- The newest reading that stands of these series among the rows that end at or after `cut`, and not
+-- counting times after `to_us`. Each row's series are unpacked once, then found by bisection.
+CREATE FUNCTION newest_in(of_series int4[], cut int8, to_us int8)
 RETURNS TABLE (series_id int4, at_us int8, value float8, quality int8, recorded_at timestamptz, arrived_s int8)
 LANGUAGE sql STABLE AS $$
-    SELECT DISTINCT ON (u.series_id) u.series_id, u.at_us, u.value, coalesce(u.quality, 0), r.recorded_at,
-        r.clock_s - coalesce(u.arrived, 0)
-    FROM floorlog.rows_between(cut, half_hour * 1800000000::int8 + 1799999999) AS r
+    SELECT DISTINCT ON (u.series_id) u.series_id, u.at_us, u.value, coalesce(u.quality, 0), u.recorded_at,
+        u.clock_s - coalesce(u.arrived, 0)
+    FROM (
+        SELECT o.*, o.series || '{}'::int4[] AS sorted
+        FROM floorlog.rows_between(cut, to_us) AS o
+        OFFSET 0  -- keeps the unpacked series
+    ) AS r
     CROSS JOIN LATERAL (
-        SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
-        FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
-            WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
+        SELECT e.series_id, width_bucket(e.series_id - 1, r.sorted) AS before,
+            width_bucket(e.series_id, r.sorted) AS last
+        FROM unnest(of_series) AS e (series_id)
+        OFFSET 0
+    ) AS b
+    CROSS JOIN LATERAL (
+        SELECT b.series_id, v.value, v.quality, v.arrived, r.recorded_at, r.clock_s, b.before + v.place AS place,
+            r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+        FROM unnest(
+            r.ts[b.before + 1:b.last], r.ts_wide[b.before + 1:b.last], r.value[b.before + 1:b.last],
+            r.quality[b.before + 1:b.last], r.arrived[b.before + 1:b.last]
+        ) WITH ORDINALITY AS v (ts, ts_wide, value, quality, arrived, place)
     ) AS u
-    WHERE u.series_id = ANY (of_series) AND u.at_us < (half_hour + 1) * 1800000000::int8
-       
+    WHERE b.last > b.before AND u.at_us <= newest_in.to_us
         AND (r.conflict IS NULL OR u.place <> ALL (r.conflict))
     ORDER BY u.series_id, u.at_us DESC
 $$;
 
--- The newest reading that stands of every series, quiet ones included. Looks into the half hour
--- that series_home names, from its end: a second first, then eight times as far each time, until
+-- The newest reading that stands of every series, quiet ones included. Looks into the five minutes
+-- that series_home names, from their end: a second first, then eight times as far each time, until
 -- each series' newest reading lies above what was not looked at.
 CREATE FUNCTION last_values()
 RETURNS TABLE (ts timestamptz, device_id text, metric text, value float8, text text, unit text,
@@ -155,29 +180,28 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     place record;
     pending int4[];
+    done int4[];
+    first_us int8;
+    last_us int8;
+    edge int8;
     cut int8;
     span int8;
-    edge int8;
     found record;
 BEGIN
     FOR place IN
-        SELECT h.newest_slot AS half_hour, array_agg(h.series_id) AS ids FROM floorlog.series_home AS h
-        WHERE h.newest_slot IS NOT NULL GROUP BY h.newest_slot ORDER BY h.newest_slot DESC
+        SELECT h.newest_window AS number, array_agg(h.series_id) AS ids FROM floorlog.series_home AS h
+        WHERE h.newest_window IS NOT NULL GROUP BY h.newest_window ORDER BY h.newest_window DESC
     LOOP
         pending := place.ids;
-        SELECT max(newest.t_max) INTO edge
-            FROM floorlog.slots(place.half_hour * 1800000000::int8, place.half_hour * 1800000000::int8 + 1799999999) AS p
-            CROSS JOIN LATERAL (
-                SELECT r.t_max FROM floorlog.open_row AS r
-                WHERE r.width = p.width AND r.slot = p.first_slot ORDER BY r.t_max DESC LIMIT 1
-            ) AS newest;
-        edge := least(edge, place.half_hour * 1800000000::int8 + 1799999999);
+        first_us := place.number * 300000000::int8;
+        last_us := first_us + 299999999;
+        edge := floorlog.last_time(first_us, last_us);
         span := 1000000;
-        LOOP
-            EXIT WHEN pending = '{}';
-            cut := greatest(edge - span, place.half_hour * 1800000000::int8);
-            FOR found IN SELECT * FROM floorlog.newest_in(pending, place.half_hour, cut) AS n WHERE n.at_us >= cut LOOP
-                pending := array_remove(pending, found.series_id);
+        WHILE pending <> '{}' LOOP
+            cut := greatest(edge - span, first_us);
+            done := '{}';
+            FOR found IN SELECT * FROM floorlog.newest_in(pending, cut, last_us) AS n WHERE n.at_us >= cut LOOP
+                done := done || found.series_id;
                 RETURN QUERY SELECT floorlog.from_us(found.at_us), s.device, s.metric,
                     CASE WHEN s.kind = 0 THEN found.value END, t.name, s.unit, found.quality,
                     found.recorded_at, to_timestamp(found.arrived_s)
@@ -185,7 +209,8 @@ BEGIN
                     LEFT JOIN floorlog.state AS t ON s.kind = 1 AND t.code = found.value::int4
                     WHERE s.series_id = found.series_id;
             END LOOP;
-            EXIT WHEN cut <= place.half_hour * 1800000000::int8;
+            EXIT WHEN cut <= first_us;
+            pending := ARRAY(SELECT unnest(pending) EXCEPT SELECT unnest(done));
             span := span * 8;
         END LOOP;
     END LOOP;
