@@ -137,6 +137,29 @@ def send(data: Path | None, *, plant: bool, seconds: int | None) -> None:
     print(f"sent {sent} readings into {settings.stream}")
 
 
+@floorlog.command()
+@DATA
+def doctor(data: Path | None) -> None:
+    """Look at each thing that is needed; say what was found, and how to mend the rest."""
+    from floorlog import config
+    from floorlog.local import doctor as room
+    from floorlog.local.place import is_locked
+
+    directory = _directory(data)
+    found = list(room.look_at_machine(directory))
+    given = config.inherited()
+    is_set = any(given.get(config.variable(name)) for name in ("stream", "db_secret"))
+    if is_locked(directory) or (is_set and data is None):
+        try:
+            found += room.look_at_settings(_settings(data, "floorlog_writer"))
+        except SettingError as error:
+            found.append(room.Found("settings", is_well=False, note=str(error)))
+    for each in found:
+        print(each)
+    if not all(each.is_well for each in found):
+        sys.exit(1)
+
+
 def _directory(data: Path | None) -> Path:
     from floorlog import config
     from floorlog.local.place import default_directory

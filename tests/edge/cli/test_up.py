@@ -1,0 +1,104 @@
+"""`up` and what is asked of the services that it runs."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+COUNTS = {"received", "stored", "rejected", "duplicate", "conflict", "gaps", "lag"}
+
+
+def status(floorlog: Callable[..., Any], up: Any) -> dict[str, Any]:
+    answer = floorlog("status", "--json", "--data", str(up.data))
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_up_brings_readings_into_the_record(floorlog, up):
+    """Within 15 s of its line, hundreds of the plant's readings are stored, nothing rejected."""
+    assert up.process.poll() is None, up.text()
+    deadline = time.monotonic() + 15
+    while (found := status(floorlog, up))["total"]["stored"] < 1_800:
+        assert time.monotonic() < deadline, (found, up.text())
+        time.sleep(0.3)
+    assert found["total"]["rejected"] == found["total"]["duplicate"] == 0
+    assert found["total"]["gaps"] == 0
+    assert set(found["total"]) == COUNTS
+    assert len(found["shards"]) == 2
+    for row in found["shards"].values():
+        assert set(row) == COUNTS
+        assert row["received"] == row["stored"] + row["rejected"] + row["duplicate"]
+        assert row["stored"] > 0
+    summed = sum(row["stored"] for row in found["shards"].values())
+    assert found["total"]["stored"] == summed
+
+
+def test_up_says_where_things_are_in_one_line(up):
+    """One line names the stream's address, the data directory and how to end it."""
+    (line,) = [line for line in up.text().splitlines() if line.startswith("Floorlog runs")]
+    assert "http://127.0.0.1:" in line
+    assert str(up.data) in line
+    assert "Ctrl-C" in line
+
+
+def test_send_adds_to_the_stream(floorlog, up):
+    """`send --plant --seconds 1` sends one second of 300 devices and says so."""
+    answer = floorlog("send", "--plant", "--seconds", "1", "--data", str(up.data))
+    assert answer.code == 0, answer.err
+    sent = int(answer.out.split()[1])
+    assert 290 * 3 <= sent <= 300 * 3
+
+
+def test_migrate_has_nothing_to_do_after_up(floorlog, up):
+    """The record is at this release; migrating again changes nothing."""
+    answer = floorlog("migrate", "--data", str(up.data))
+    assert answer.code == 0, answer.err
+    assert answer.out == "nothing to do: the database is at this release\n"
+
+
+def test_doctor_finds_all_that_runs(floorlog, up):
+    """With services running, stream, database and cache are found as well, exit code 0."""
+    answer = floorlog("doctor", "--data", str(up.data))
+    assert answer.code == 0, answer.out + answer.err
+    names = {line.split(":")[0].split()[-1] for line in answer.out.splitlines()}
+    assert {"Python", "PostgreSQL", "Valkey", "stream", "database", "cache"} <= names
+    assert all(line.startswith("found") for line in answer.out.splitlines())
+
+
+def test_status_speaks_to_people_too(floorlog, up):
+    """Without --json there is a row for each shard, one for the total, and who lives."""
+    answer = floorlog("status", "--data", str(up.data))
+    lines = answer.out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == [
+        "shardId-000000000000",
+        "shardId-000000000001",
+    ]
+    assert lines[3].startswith("total")
+    assert "series" in lines[-1]
+
+
+def test_a_second_up_on_the_same_data_is_refused(floorlog, up):
+    """The data directory belongs to the first; the second says so and harms nothing."""
+    answer = floorlog("up", "--data", str(up.data))
+    assert answer.code == 1
+    assert "in use by another Floorlog" in answer.err
+    assert up.process.poll() is None
+
+
+def test_two_workers_have_a_shard_each(up):
+    """The workers share the two shards, and each has its own."""
+    logs = [(up.data / "log" / f"worker-{n}.log").read_text() for n in (1, 2)]
+    assert all("taken, epoch" in log for log in logs)
+
+
+def test_ctrl_c_ends_all(up):
+    """After Ctrl-C no process of this data directory is left, and the exit code is 0."""
+    children = psutil.Process(up.process.pid).children(recursive=True)
+    assert len(children) >= 6
+    up.process.send_signal(2)
+    assert up.process.wait(20) == 0, up.text()
+    gone, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+    assert len(gone) == len(children)
