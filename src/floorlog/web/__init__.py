@@ -1,0 +1,1 @@
+"""The page: reads the record and the cache, shows what is abnormal now; changes nothing."""

@@ -1,0 +1,127 @@
+"""The page's server: what answers where, and its life from start to SIGTERM."""
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from socket import socket
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from floorlog.cache import Endpoint
+from floorlog.config import Settings
+from floorlog.errors import PortInUse
+from floorlog.source.secret import database_dsn
+from floorlog.web import api, pages
+from floorlog.web.feed import Feed
+from floorlog.web.guard import LOOPBACK_HOSTS
+from floorlog.web.health import Gauge
+from floorlog.web.record import Record, RecordReader
+
+HERE = Path(__file__).parent
+BODY_BYTES_MAX = 65_536
+IDLE_SECONDS_MAX = 60
+
+
+def make_app(
+    feed: Feed, record: Record, hosts: frozenset[str] | None = LOOPBACK_HOSTS
+) -> Application:
+    """Everything that answers.
+
+    Args:
+        feed: started by the caller.
+        record: for questions that the feed does not answer.
+        hosts: names that the page is reached by, in lower case; None lets any pass.
+    """
+    own = {"feed": feed, "record": record}
+    return Application(
+        [
+            ("/", pages.Overview),
+            ("/device", pages.Device),
+            ("/healthz", api.Alive),
+            ("/api/v1/health", api.HealthOfAll, own),
+            ("/api/v1/last", api.LastOfAll, own),
+            ("/api/v1/anomalies", api.Anomalies, own),
+            ("/api/v1/status", api.StatusOfAll, own),
+            ("/api/v1/readings", api.ReadingsOfSeries, own),
+            ("/api/v1/live", api.Live, own),
+            ("/static/(.*)", pages.Static, {"path": str(HERE / "static")}),
+        ],
+        default_handler_class=pages.Missing,
+        template_path=str(HERE / "templates"),
+        autoescape="xhtml_escape",
+        compress_response=False,
+        hosts=hosts,
+        log_function=lambda _: None,
+    )
+
+
+def serve(
+    settings: Settings,
+    *,
+    port: int | None = None,
+    data: Path | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Show the page on loopback until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: where record and cache are; `web_port` is the port, 0 for a free one.
+        port: another port than the settings'.
+        data: a directory on the record's disk, to tell how long it lasts; None when it is remote.
+        ready: told the page's address once it answers.
+
+    Raises:
+        PortInUse: the port belongs to another program.
+        SettingError: the settings name no database log-in or cache that could be.
+    """
+    dsn = database_dsn(settings)
+    endpoint = Endpoint.parse(
+        settings.redis, tls=settings.cache_tls, password=settings.cache_password
+    )
+    record = Record(lambda: RecordReader(dsn))
+    feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
+    asyncio.run(_serve(feed, record, settings.web_port if port is None else port, ready))
+
+
+async def _serve(
+    feed: Feed, record: Record, port: int, ready: Callable[[str], None] | None
+) -> None:
+    server = HTTPServer(
+        make_app(feed, record),
+        max_body_size=BODY_BYTES_MAX,
+        max_buffer_size=BODY_BYTES_MAX,
+        idle_connection_timeout=IDLE_SECONDS_MAX,
+    )
+    sockets = _bind(port)
+    server.add_sockets(sockets)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    feed.start()
+    if ready is not None:
+        ready(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/")
+    try:
+        await stopped.wait()
+    finally:
+        server.stop()
+        await feed.stop()
+        await server.close_all_connections()
+        record.close()
+
+
+def _bind(port: int) -> list[socket]:
+    try:
+        return bind_sockets(port, "127.0.0.1")
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            raise
+        raise PortInUse(
+            f"port {port} is {'in use' if error.errno == errno.EADDRINUSE else 'not allowed'}",
+            where="the page",
+            fix="choose another with --port or FLOORLOG_WEB_PORT; 0 takes a free one",
+        ) from error

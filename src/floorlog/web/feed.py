@@ -1,0 +1,262 @@
+"""One subscriber a process: keeps the board up to date and tells every open page what moved."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from floorlog.cache import Changed, Endpoint, Heard, Last, Lost, Whole, listen
+from floorlog.errors import FloorlogError
+from floorlog.store.answers import Finding
+from floorlog.web.board import Board
+from floorlog.web.health import Gauge, Health
+from floorlog.web.record import Answers, Record, last_of
+
+log = logging.getLogger("floorlog.web")
+
+CLIENTS_MAX = 64
+MESSAGES_MAX = 120  # two minutes of a page that reads nothing
+BYTES_MAX = 16 * 1024 * 1024
+BEAT_SECONDS = 1.0
+FINDINGS_ROWS_MAX = 1_000
+FINDINGS_WINDOW_SECONDS = 3_600
+# How often the record is asked: while the cache tells what moves, and while it is away.
+EVERY_SECONDS = {"status": 1.0, "names": 10.0, "size": 10.0, "values": 30.0, "findings": 3.0}
+WITHOUT_CACHE_SECONDS = {"values": 1.0, "findings": 1.0}
+UNWATCHED_FACTOR = 5.0
+
+
+def event(kind: str, content: object) -> bytes:
+    """A server-sent event."""
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(content))
+
+
+class Client:
+    """One open page: a bounded queue. What overflows it is hung up on, and comes again by itself.
+
+    Args:
+        hang_up: cuts the connection.
+    """
+
+    def __init__(self, hang_up: Callable[[], None]) -> None:
+        self._hang_up = hang_up
+        self._queue: deque[bytes] = deque()
+        self._bytes = 0
+        self._ready = asyncio.Event()
+        self.gone = False
+
+    def put(self, message: bytes) -> None:
+        """Queue a message, or hang up on a page that does not keep up."""
+        if self.gone:
+            return
+        self._queue.append(message)
+        self._bytes += len(message)
+        if len(self._queue) > MESSAGES_MAX or self._bytes > BYTES_MAX:
+            self.leave()
+            self._hang_up()
+        self._ready.set()
+
+    def leave(self) -> None:
+        """Nothing more is wanted."""
+        self.gone = True
+        self._queue.clear()
+        self._bytes = 0
+        self._ready.set()
+
+    async def next(self) -> bytes | None:
+        """All that waits, as one; None at the end."""
+        while not self._queue and not self.gone:
+            self._ready.clear()
+            await self._ready.wait()
+        if self.gone:
+            return None
+        waiting = b"".join(self._queue)
+        self._queue.clear()
+        self._bytes = 0
+        return waiting
+
+
+class Feed:
+    """Everything the pages see, from the cache as it moves and from the record in between.
+
+    Args:
+        record: the truth.
+        endpoint: the cache.
+        gauge: makes health of the record's status.
+    """
+
+    def __init__(self, record: Record, endpoint: Endpoint, gauge: Gauge) -> None:
+        self.board = Board()
+        self.health: Health | None = None
+        self.cache_fault: str | None = "not yet heard"
+        self.record_fault: str | None = "not yet asked"
+        self._record = record
+        self._endpoint = endpoint
+        self._gauge = gauge
+        self._size_bytes: int | None = None
+        self._clients: set[Client] = set()
+        self._stopping = threading.Event()
+        self._due_s: dict[str, float] = dict.fromkeys(EVERY_SECONDS, 0.0)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; from within the running loop."""
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._listen, args=(loop,), name="feed", daemon=True)
+        self._thread.start()
+        self._tasks = [loop.create_task(self._look()), loop.create_task(self._beat())]
+
+    async def stop(self) -> None:
+        """End the thread and the tasks, and every page's connection."""
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in list(self._clients):
+            client.leave()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 5.0)
+
+    def join(self, hang_up: Callable[[], None]) -> Client | None:
+        """A new page, told everything first; None when there are too many."""
+        if len(self._clients) >= CLIENTS_MAX:
+            return None
+        client = Client(hang_up)
+        client.put(event("board", self.whole()))
+        self._clients.add(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """A page that is gone."""
+        client.leave()
+        self._clients.discard(client)
+
+    def whole(self) -> dict[str, Any]:
+        """Everything, as the first event and /api/v1/last give it."""
+        return {
+            "series": self.board.series,
+            "values": list(self.board.values.values()),
+            "findings": list(self.board.findings.values()),
+            **self.pulse(),
+        }
+
+    def pulse(self) -> dict[str, Any]:
+        """What comes every second, whatever else is away."""
+        return {
+            "now": time.time_ns() // 1000,
+            "health": self.health,
+            "cache": self.cache_fault,
+            "record": self.record_fault,
+            "left_out": self.board.left_out,
+        }
+
+    def take(self, heard: Heard) -> None:
+        """What the cache said; in the loop's thread."""
+        match heard:
+            case Lost(reason):
+                if self.cache_fault is None:
+                    log.warning("%s; values come from the record", reason)
+                    self._hurry("values", "findings")
+                self.cache_fault = reason
+            case Whole(values):
+                self.cache_fault = None
+                self._tell_values(values)
+            case Changed(values, anomalies):
+                self._tell_values(values)
+                if news := self.board.take_live(anomalies):
+                    self._tell("findings", news)
+
+    def _tell_values(self, values: Iterable[Last]) -> None:
+        added, moved = self.board.take_values(values)
+        if added:
+            self._tell("series", added)
+            self._hurry("names")
+        if moved:
+            self._tell("values", moved)
+
+    def _tell(self, kind: str, content: object) -> None:
+        if not self._clients:
+            return
+        message = event(kind, content)
+        for client in list(self._clients):
+            client.put(message)
+
+    def _hurry(self, *questions: str) -> None:
+        self._due_s.update(dict.fromkeys(questions, 0.0))
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        for heard in listen(self._endpoint, self._stopping):
+            try:
+                loop.call_soon_threadsafe(self.take, heard)
+            except RuntimeError:
+                return  # the loop is closed: the process ends
+
+    async def _beat(self) -> None:
+        while True:
+            self._tell("pulse", self.pulse())
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _look(self) -> None:
+        """Ask the record what is due, one question after the other."""
+        acts = {
+            "status": self._look_at_status,
+            "names": self._look_at_names,
+            "size": self._look_at_size,
+            "values": self._look_at_values,
+            "findings": self._look_at_findings,
+        }
+        while True:
+            for name, act in acts.items():
+                if time.monotonic() < self._due_s[name]:
+                    continue
+                self._due_s[name] = time.monotonic() + self._pause_s(name)
+                try:
+                    await act()
+                except FloorlogError as error:
+                    self._missed(name, error)
+            await asyncio.sleep(0.1)
+
+    def _missed(self, name: str, error: FloorlogError) -> None:
+        if self.record_fault is None:
+            log.warning("%s", error)
+        self.record_fault = str(error)
+        self._due_s[name] = time.monotonic() + 1.0
+
+    def _pause_s(self, name: str) -> float:
+        pause = EVERY_SECONDS[name]
+        if self.cache_fault is not None:
+            pause = WITHOUT_CACHE_SECONDS.get(name, pause)
+        return pause if self._clients else pause * UNWATCHED_FACTOR
+
+    async def _look_at_status(self) -> None:
+        status = await self._record.ask(lambda answers: answers.status())
+        self.health = self._gauge.read(status, self._size_bytes, time.monotonic())
+        self.record_fault = None
+
+    async def _look_at_size(self) -> None:
+        self._size_bytes = await self._record.ask(lambda answers: answers.size_bytes())
+
+    async def _look_at_names(self) -> None:
+        series, catalogue = await self._record.ask(lambda a: (a.series(), a.catalogue()))
+        if changed := self.board.take_names(series, catalogue):
+            self._tell("series", changed)
+
+    async def _look_at_values(self) -> None:
+        stored = await self._record.ask(lambda answers: answers.last_values())
+        self._tell_values([last for one in stored if (last := last_of(one)) is not None])
+
+    async def _look_at_findings(self) -> None:
+        since = (int(time.time()) - FINDINGS_WINDOW_SECONDS) * 1_000_000
+
+        def recent(answers: Answers) -> list[Finding]:
+            # A window read anew each time: what commits late under an earlier time is not missed.
+            return answers.findings(since, FINDINGS_ROWS_MAX)
+
+        if news := self.board.take_stored(await self._record.ask(recent)):
+            self._tell("findings", news)

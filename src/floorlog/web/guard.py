@@ -1,0 +1,74 @@
+"""What every answer of the page carries, and which hosts it answers for."""
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler
+
+from floorlog.errors import FloorlogError, ServiceError
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Server": "floorlog",
+}
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def host_of(header: str) -> str:
+    """The host of a Host header, without its port, in lower case."""
+    host, colon, port = header.rpartition(":")
+    return (host if colon and port.isdecimal() else header).lower()
+
+
+class Guarded(RequestHandler):
+    """Headers on every answer, also on errors; other hosts' names are refused.
+
+    A page of another site can have its own name point at 127.0.0.1 and then read what the browser
+    lets it: the Host header tells them apart.
+    """
+
+    def set_default_headers(self) -> None:
+        """The same for all."""
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+        self.set_header("Cache-Control", "no-store")
+
+    def prepare(self) -> None:
+        """Refuse a request that was meant for another host."""
+        hosts = self.settings.get("hosts")
+        if hosts is not None and host_of(self.request.host) not in hosts:
+            raise HTTPError(421, reason="Misdirected Request")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Nothing is taken in."""
+
+    def write_error(self, status_code: int, **details: object) -> None:
+        """One line of JSON: what is wrong, and how to mend it."""
+        caught = details.get("exc_info")
+        error = caught[1] if isinstance(caught, tuple) else None
+        what = self._reason
+        if isinstance(error, FloorlogError):
+            status_code = 503 if isinstance(error, ServiceError) else 400
+            self.set_status(status_code)
+            what = str(error)
+        elif isinstance(error, HTTPError) and error.log_message:
+            what = error.log_message
+        self.send({"error": what})
+
+    def log_exception(self, kind: object, error: object, trace: object) -> None:
+        """What a person can mend is no crash: no trace of it in the log."""
+        if not isinstance(error, FloorlogError):
+            super().log_exception(kind, error, trace)  # type: ignore[arg-type] # as Tornado gave them
+
+    def send(self, content: object) -> None:
+        """Answer with JSON."""
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(msgspec.json.encode(content))
