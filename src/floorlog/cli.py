@@ -33,9 +33,17 @@ def floorlog() -> None:
 @click.option("--no-plant", is_flag=True, help="Without the demo plant.")
 def up(data: Path | None, *, no_plant: bool) -> None:
     """Run everything on this machine: services, demo plant, two workers, the page."""
+    from floorlog import config
     from floorlog.local.up import up as run
 
-    run(_directory(data), with_plant=not no_plant, say=lambda line: print(line, flush=True))
+    asked = config.inherited().get(config.variable("web_port"))
+    port = _load("web_port").web_port if asked else None
+    run(
+        _directory(data),
+        with_plant=not no_plant,
+        page_port=port,
+        say=lambda line: print(line, flush=True),
+    )
 
 
 @floorlog.command()
@@ -135,6 +143,18 @@ def send(data: Path | None, *, plant: bool, seconds: int | None) -> None:
     finally:
         sender.close()
     print(f"sent {sent} readings into {settings.stream}")
+
+
+@floorlog.command()
+@DATA
+@click.option("--port", type=click.IntRange(0, 65_535), help="Another port; 0 takes a free one.")
+def web(data: Path | None, port: int | None) -> None:
+    """Show the page on loopback until SIGTERM or Ctrl-C."""
+    from floorlog.web.app import serve
+
+    settings = _settings(data, "floorlog_operator", "redis", "db_secret")
+    _open_log(settings)
+    serve(settings, port=port, data=data, ready=lambda address: print(address, flush=True))
 
 
 @floorlog.command()

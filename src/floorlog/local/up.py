@@ -7,9 +7,11 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from floorlog import config
+from floorlog.errors import PortInUse
 from floorlog.local.child import Program
 from floorlog.local.command import Command
 from floorlog.local.plant import Plant
+from floorlog.local.ports import is_free
 from floorlog.local.services import REGION, STREAM_NAME, Services
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.watch import Event
@@ -19,6 +21,7 @@ from floorlog.store.migrate import LOGIN_ROLES, OPERATOR, WRITER, migrate
 
 SHARDS = 2
 WORKERS = 2
+PAGE_PORT = 8_080
 
 
 def open_record(services: Services) -> list[str]:
@@ -57,12 +60,15 @@ def add_workers(
     ]
 
 
-def up(directory: Path, *, with_plant: bool, say: Callable[[str], None]) -> None:
+def up(
+    directory: Path, *, with_plant: bool, page_port: int | None, say: Callable[[str], None]
+) -> None:
     """Run everything until Ctrl-C.
 
     Args:
         directory: the data directory.
         with_plant: also the demo plant, and its catalogue in a new record.
+        page_port: of the page; None takes 8080 or, where that is in use, a free one.
         say: told each line that a person shall see.
 
     Raises:
@@ -73,6 +79,7 @@ def up(directory: Path, *, with_plant: bool, say: Callable[[str], None]) -> None
     def report(event: Event) -> None:
         say(str(event))
 
+    port = page_port_of(page_port)
     supervisor = Supervisor(directory, report=report, catch_signals=True)
     with supervisor as services:
         applied = open_record(services)
@@ -83,7 +90,7 @@ def up(directory: Path, *, with_plant: bool, say: Callable[[str], None]) -> None
         if with_plant:
             plant = command("plant", ["send", "--plant"], services.environment(WRITER))
             supervisor.add(plant)
-        page = add_page(supervisor, services)
+        page = add_page(supervisor, services, port)
         say(
             f"Floorlog runs{page}; stream {STREAM_NAME} at {services.kinesis_endpoint}, "
             f"data and logs in {services.directory}; Ctrl-C ends it"
@@ -91,14 +98,32 @@ def up(directory: Path, *, with_plant: bool, say: Callable[[str], None]) -> None
         supervisor.run()
 
 
-def add_page(supervisor: Supervisor, services: Services) -> str:
+def page_port_of(asked: int | None) -> int:
+    """The page's port: the one that was asked for, else the usual, else (0) any that is free.
+
+    Raises:
+        PortInUse: the port that was asked for belongs to another program.
+    """
+    if asked is None:
+        return PAGE_PORT if is_free(PAGE_PORT) else 0
+    if asked and not is_free(asked):
+        raise PortInUse(
+            f"port {asked} is in use",
+            where="FLOORLOG_WEB_PORT",
+            fix="set it to another one; 0 takes a free one",
+        )
+    return asked
+
+
+def add_page(supervisor: Supervisor, services: Services, port: int) -> str:
     """Start the page where this installation has it; returns a word on where it is."""
-    if importlib.util.find_spec("floorlog.web") is None:
-        return ""
     if importlib.util.find_spec("tornado") is None:
         return " without its page (pip install 'floorlog[web]')"
-    page = command("web", ["web"], services.environment(OPERATOR), "http://")
+    arguments = ["web", "--data", str(services.directory), "--port", str(port)]
+    log = services.directory / "log" / "web.log"
+    begin = log.stat().st_size if log.exists() else 0
+    page = command("web", arguments, services.environment(OPERATOR), "http://")
     supervisor.add(page).result()
-    said = (services.directory / "log" / "web.log").read_text("utf-8", "replace")
+    said = log.read_bytes()[begin:].decode("utf-8", "replace")
     address = [word for word in said.split() if word.startswith("http://")][-1]
     return f": {address}"

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.request import urlopen
 
 import psutil
 
@@ -65,6 +66,13 @@ def test_doctor_finds_all_that_runs(floorlog, up):
     names = {line.split(":")[0].split()[-1] for line in answer.out.splitlines()}
     assert {"Python", "PostgreSQL", "Valkey", "stream", "database", "cache"} <= names
     assert all(line.startswith("found") for line in answer.out.splitlines())
+
+
+def test_the_page_answers(up):
+    """At the address that `up` says the page's server answers about its health."""
+    address = next(w for w in up.text().split() if w.startswith("http://") and w.endswith("/;"))
+    with urlopen(address.rstrip(";") + "api/v1/health") as answer:
+        assert json.load(answer)
 
 
 def test_status_speaks_to_people_too(floorlog, up):

@@ -1,5 +1,6 @@
 """Wrong use: one clear line on stderr with the fix, and exit code 1 (2 for wrong words)."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_an_unreachable_data_directory_is_said(floorlog, tmp_path, command):
     line = one_line(floorlog(command, "--data", str(blocked / "data")))
     assert str(tmp_path) in line
     assert "--data" in line
+
+
+def test_a_page_port_in_use_is_named(floorlog, tmp_path):
+    """The port that was asked for is taken: said before anything is started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        data = tmp_path / "data"
+        line = one_line(floorlog("up", "--data", str(data), FLOORLOG_WEB_PORT=str(port)))
+    assert f"port {port} is in use" in line
+    assert not data.exists()
 
 
 def test_send_wants_to_know_what(floorlog):
