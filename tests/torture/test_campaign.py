@@ -1,0 +1,64 @@
+"""Exactly once on real processes: every kind of fault under load, and not one reading astray."""
+
+import random
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from faults import FAULTS
+from ground import Site, wait_until
+from producer import Producer
+
+FAULTS_MIN = 32
+READINGS_PER_SECOND_MIN = 2_000
+
+
+def campaign(site: Site, seconds: float, faults_min: int, seed: int) -> Counter[str]:
+    """Strike in random order, each kind once a round, then compare; returns what was struck."""
+    order = random.Random(seed)
+    struck: Counter[str] = Counter()
+    took: Counter[str] = Counter()
+    site.add_worker()
+    site.add_worker()
+    with Producer(site) as producer:
+        wait_until("two leases", lambda: len(site.stands()) == 2)
+        site.wait_progress()
+        began = time.monotonic()
+        while time.monotonic() - began < seconds or struck.total() < faults_min:
+            for kind in order.sample(sorted(FAULTS), len(FAULTS)):
+                at = time.monotonic()
+                FAULTS[kind](site)
+                site.wait_progress()
+                struck[kind] += 1
+                took[kind] += time.monotonic() - at
+        ledger = producer.finish()
+    wait_until("all is stored", lambda: site.count("stored") >= len(ledger.owed), 60)
+    spent = {kind: round(total / struck[kind], 1) for kind, total in took.items()}
+    print(
+        f"seed {seed}: {struck.total()} faults in {time.monotonic() - began:.0f} s, seconds of each"
+        f" {spent}; {len(ledger.owed)} readings, {producer.rate:.0f}/s, {producer.again} records"
+        f" sent again, {site.count('duplicate')} duplicates"
+    )
+    assert producer.rate >= READINGS_PER_SECOND_MIN
+    ledger.assert_kept(site)
+    return struck
+
+
+@pytest.mark.slow
+def test_every_fault_once(new_site) -> None:
+    """Each kind of fault bites once under 2,500 readings a second: nothing lost, none doubled."""
+    with new_site() as site:
+        struck = campaign(site, 0.0, 1, random.randrange(10**6))
+    assert set(struck) == set(FAULTS)
+
+
+@pytest.mark.long
+def test_long_campaign(new_site, long_seconds: float) -> None:
+    """At least 30 faults, each kind at least 3 times: nothing is lost, nothing doubled."""
+    with new_site() as site:
+        struck = campaign(site, long_seconds, FAULTS_MIN, random.randrange(10**6))
+    assert min(struck[kind] for kind in FAULTS) >= 3
