@@ -69,8 +69,10 @@ def test_doctor_finds_all_that_runs(floorlog, up):
 
 
 def test_the_page_answers(up):
-    """At the address that `up` says the page's server answers about its health."""
+    """At the address that `up` says there is the page, and its server tells its health."""
     address = next(w for w in up.text().split() if w.startswith("http://") and w.endswith("/;"))
+    with urlopen(address.rstrip(";")) as page:
+        assert b"<html" in page.read().lower()
     with urlopen(address.rstrip(";") + "api/v1/health") as answer:
         assert json.load(answer)
 

@@ -1,0 +1,163 @@
+"""What `floorlog try` does: a file through the real stream, worker and record."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from floorlog.core.reading import Counts
+from floorlog.errors import ServiceError
+from floorlog.local.services import REGION, STREAM_NAME, Services
+from floorlog.local.supervisor import Supervisor
+from floorlog.local.up import add_page, add_workers, open_record, open_stream
+from floorlog.source.sender import Entry, Sender
+from floorlog.store.answers import Status
+from floorlog.store.migrate import READER
+from floorlog.store.reader import Reader
+
+STANDSTILL_SECONDS_MAX = 60.0
+LOOK_SECONDS = 0.1
+SLICE_RECORDS = 500
+# A shard takes 1 MiB a second; compressed frames are a tenth of the file's text or less.
+FILE_BYTES_A_SHARD = 16 << 20
+SHARDS_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a file, in readings; `anomalies` are findings that began."""
+
+    received: int
+    stored: int
+    rejected: int
+    duplicate: int
+    conflict: int
+    gaps: int
+    series: int
+    anomalies: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: readings sent to the stream, and readings that the record accounts for."""
+
+    sent: int
+    received: int
+
+
+@contextmanager
+def place(data: Path | None) -> Iterator[Path]:
+    """The data directory that was given, or one that is gone afterwards."""
+    if data is not None:
+        yield data
+        return
+    directory = Path(tempfile.mkdtemp(prefix="floorlog-try-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def shards_for(file_bytes: int) -> int:
+    """How many shards a file of this size needs to go through in good time."""
+    return max(1, min(SHARDS_MAX, -(-file_bytes // FILE_BYTES_A_SHARD)))
+
+
+class Trial:
+    """One set of services with one worker, for one file.
+
+    Args:
+        supervisor: of the services, started.
+        services: those.
+        shards: of the stream, if it has to be made.
+    """
+
+    def __init__(self, supervisor: Supervisor, services: Services, shards: int) -> None:
+        self._supervisor = supervisor
+        self._services = services
+        open_record(services)
+        open_stream(services, shards=shards)
+        self._reader = Reader(services.postgres_dsn(READER))
+        self._before = self._reader.status()
+        add_workers(supervisor, services, 1)
+
+    def close(self) -> None:
+        """End the connection to the record."""
+        self._reader.close()
+
+    def page(self, port: int) -> str:
+        """Start the page; returns a word on where it is."""
+        return add_page(self._supervisor, self._services, port)
+
+    def replay(
+        self, records: Iterable[tuple[Entry, int]], tell: Callable[[Progress], None]
+    ) -> Result:
+        """Send records, each with the number of its readings, and wait until all is accounted for.
+
+        Raises:
+            ServiceError: the record stands still for a minute though not everything arrived.
+        """
+        began = time.monotonic()
+        sent = 0
+        sender = Sender(STREAM_NAME, REGION)
+        try:
+            for entries, readings in _slices(records):
+                sender.put(entries)
+                sent += readings
+                tell(Progress(sent, self._received(self._reader.status())))
+        finally:
+            sender.close()
+        after = self._settled(sent, tell)
+        new, old = after.total, self._before.total
+        return Result(
+            received=new.received - old.received,
+            stored=new.stored - old.stored,
+            rejected=new.rejected - old.rejected,
+            duplicate=new.duplicate - old.duplicate,
+            conflict=new.conflict - old.conflict,
+            gaps=after.gaps - self._before.gaps,
+            series=after.series,
+            anomalies=after.findings - self._before.findings,
+            seconds=time.monotonic() - began,
+        )
+
+    def _received(self, status: Status) -> int:
+        return status.total.received - self._before.total.received
+
+    def _settled(self, sent: int, tell: Callable[[Progress], None]) -> Status:
+        """Wait until everything sent is accounted for and every shard has been read to its end."""
+        last: Counts | None = None
+        moved_at = time.monotonic()
+        while True:
+            status = self._reader.status()
+            received = self._received(status)
+            tell(Progress(sent, received))
+            if received >= sent and not any(shard.lag_ms for shard in status.shards):
+                return status
+            if status.total != last:
+                last, moved_at = status.total, time.monotonic()
+            elif time.monotonic() - moved_at > STANDSTILL_SECONDS_MAX:
+                raise ServiceError(
+                    f"{sent} readings were sent, {received} have arrived, and nothing moves",
+                    where="worker",
+                    fix=f"see {self._services.directory / 'log' / 'worker-1.log'}",
+                )
+            self._supervisor.run(LOOK_SECONDS)
+
+
+def _slices(records: Iterable[tuple[Entry, int]]) -> Iterator[tuple[list[Entry], int]]:
+    """Records in portions, with the number of readings in each."""
+    entries: list[Entry] = []
+    readings = 0
+    for entry, count in records:
+        entries.append(entry)
+        readings += count
+        if len(entries) == SLICE_RECORDS:
+            yield entries, readings
+            entries, readings = [], 0
+    if entries:
+        yield entries, readings
