@@ -57,7 +57,6 @@ class MadeRecord:
     """What the database would hold. `now` is set by the world before each call."""
 
     lease_s: float
-    fenced: bool = True
     now: float = 0.0
     leases: dict[int, MadeLease] = field(default_factory=dict)
     workers: dict[str, float] = field(default_factory=dict)
@@ -196,21 +195,21 @@ class MadeRecord:
             return p.Failed("the transaction was ended")
         if self._locked(lease, who):
             return p.Failed("lock timeout")
-        if self.fenced:
-            if lease.epoch != batch.epoch:
-                self.unlock(who)
-                return p.Fenced()
-            if lease.checkpoint != batch.checkpoint or lease.number != batch.number - 1:
-                self.unlock(who)
-                return p.Unknown()
-            if lease.version != batch.version:
-                self.unlock(who)
-                return p.Stale()
+        bar = self.bar(lease, batch)
+        if bar is not None:
+            self.unlock(who)
+            return bar
         self._write(lease, batch)
         self.unlock(who)
-        return p.Committed(
-            lease.version, int(self.now * MICROSECONDS), lease.wanted_by is not None
-        )
+        return p.Committed(lease.version, int(self.now * MICROSECONDS), lease.wanted_by is not None)
+
+    def bar(self, lease: MadeLease, batch: Batch) -> object:
+        """Why this batch may not be committed; None when it may."""
+        if lease.epoch != batch.epoch or lease.ended:
+            return p.Fenced()
+        if lease.checkpoint != batch.checkpoint or lease.number != batch.number - 1:
+            return p.Unknown()
+        return None if lease.version == batch.version else p.Stale()
 
     def check(self, lease: p.Lease) -> object:
         own = self.leases[lease.lease_id]

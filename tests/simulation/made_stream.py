@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from floorlog.core.pipeline import hash_key
 from floorlog.core.protocol import Expired, Fetch, Fetched, Gone, Seek, Shard, Sought
@@ -63,8 +64,7 @@ class MadeStream:
     def neighbours(self) -> list[tuple[MadeShard, MadeShard]]:
         """Open shards that could be merged."""
         ranges = sorted(self.open(), key=lambda shard: shard.begin)
-        pairs = zip(ranges, ranges[1:], strict=False)
-        return [(a, b) for a, b in pairs if a.end + 1 == b.begin]
+        return [(a, b) for a, b in pairwise(ranges) if a.end + 1 == b.begin]
 
     def forget(self, now: float) -> None:
         """Drop what is past retention."""

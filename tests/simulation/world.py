@@ -1,7 +1,6 @@
 """A made-up world: workers, a stream and a record on one virtual clock, with faults by seed.
 
-The same seed gives the same run, command for command: `python -m pytest tests/simulation
---seed-of-world N` replays it.
+The same seed gives the same run, command for command.
 """
 
 import heapq
@@ -17,11 +16,12 @@ from floorlog.core import protocol as p
 from floorlog.core.consumer import Consumer
 from floorlog.core.coordinator import Coordinator
 from floorlog.core.cursor import Limits
+from floorlog.core.detect.panel import Panel
 from floorlog.core.pipeline import Pipeline
 from floorlog.core.reading import Record
 
 LEASE_SECONDS = 4.0
-RUN_SECONDS = 40.0
+RUN_SECONDS = 25.0
 SETTLE_SECONDS = 60.0
 RETENTION_SECONDS = 90.0
 FAULTS = ("crash_before", "crash_after", "lost_reply", "late_commit", "pause", "failed", "throttle")
@@ -53,17 +53,26 @@ class Process:
         return self.skew + now * self.rate
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """The parts that decide; the tests of the simulator itself put wrong ones in."""
+
+    consumer: type[Consumer] = Consumer
+    pipeline: type[Pipeline] = Pipeline
+    record: type[MadeRecord] = MadeRecord
+
+
 class World:
     """Runs two workers against a stream until everything that can be read is committed."""
 
-    def __init__(self, seed: int, consumer: type[Consumer] = Consumer, *, fenced: bool = True) -> None:
+    def __init__(self, seed: int, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol or Protocol()
         self.rng = random.Random(seed)
         self.now = 1000.0
-        self.consumer = consumer
         self.hurried = self.rng.random() < 0.15  # retention shorter than outages
         retention = 8.0 if self.hurried else RETENTION_SECONDS
         self.stream = MadeStream(self.rng.choice((1, 2, 2, 3)), retention)
-        self.record = MadeRecord(LEASE_SECONDS, fenced)
+        self.record = self.protocol.record(LEASE_SECONDS)
         self.queue: list[tuple[float, int, object]] = []
         self.turn = 0
         self.born = 0
@@ -108,10 +117,35 @@ class World:
         out = []
         for lease in self.record.leases.values():
             gaps = [gap for number, gap in self.record.gaps if number == lease.lease_id]
-            for entry in self._unread_drops(lease.lease_id):
-                if not any(gap.begin <= entry.arrival <= gap.end for gap in gaps):
-                    out.append(entry.arrival)
+            out += [
+                entry.arrival
+                for entry in self._unread_drops(lease.lease_id)
+                if not any(gap.begin <= entry.arrival <= gap.end for gap in gaps)
+            ]
         return out
+
+    def disordered(self) -> int:
+        """Readings that came to the detectors too late, where every producer kept the order."""
+        if self.straying or self.record.gaps:  # a retry of what was lost comes late
+            return 0
+        return sum(row.late for row in self.record.rows)
+
+    def uncounted(self) -> list[int]:
+        """Leases whose received is not stored + rejected + duplicate."""
+        leases = self.record.leases.values()
+        return [lease.lease_id for lease in leases if lease.received != lease.accounted]
+
+    def faults(self) -> list[str]:
+        """Every promise that this world saw broken."""
+        found = {
+            "lost": self.lost(),
+            "doubled": self.doubled(),
+            "a loss without a gap": self.uncovered(),
+            "out of order": self.disordered(),
+            "miscounted": self.uncounted(),
+            "never finished": not self._done(),
+        }
+        return [name for name, broken in found.items() if broken]
 
     def needless(self) -> int:
         """Gaps in which nothing was dropped."""
@@ -166,7 +200,8 @@ class World:
     def _birth(self, when: float) -> None:
         def begin() -> None:
             self.born += 1
-            process = Process(f"w{self.born}", self.rng.uniform(-1e4, 1e4), self.rng.uniform(0.97, 1.03))
+            skew, rate = self.rng.uniform(-1e4, 1e4), self.rng.uniform(0.97, 1.03)
+            process = Process(f"w{self.born}", skew, rate)
             coordinator = Coordinator(process.name, survey_s=0.5, listing_s=2.0)
             self._start(Actor(process, coordinator.run(), "coordinator"))
 
@@ -225,11 +260,13 @@ class World:
             self._next(actor, p.Throttled())
             return
         if fault == "late_commit":
-            self._at(self.now + self.rng.uniform(0.01, 3), lambda: self.record.commit(actor, command))
+            when = self.now + self.rng.uniform(0.01, 3)
+            self._at(when, lambda: self.record.commit(actor, command))
             self._at(self.now + 0.05, lambda: actor.worker.alive and self._next(actor, p.Unknown()))
             return
         if fault == "pause":
-            self._at(self.now + self.rng.uniform(0.5, 3 * LEASE_SECONDS), lambda: self._act(actor, ""))
+            when = self.now + self.rng.uniform(0.5, 3 * LEASE_SECONDS)
+            self._at(when, lambda: self._act(actor, ""))
             return
         self._act(actor, fault)
 
@@ -260,39 +297,26 @@ class World:
 
     def _reply(self, actor: Actor, command: p.Command | None) -> object:
         record, name = self.record, actor.worker.name
-        match command:
-            case p.ListShards():
-                return self.stream.listing()
-            case p.Survey():
-                return record.survey(name, command.shards)
-            case p.Take():
-                return record.take(name, command.lease_id)
-            case p.Want():
-                return record.want(name, command.lease_id)
-            case p.Start():
-                self._consume(actor.worker, command.lease)
-                return None
-            case p.Sleep():
-                return False
-            case p.Load():
-                return record.load(command.lease)
-            case p.Seek() | p.Fetch():
-                return self._read(command)
-            case p.Register():
-                return record.register(command)
-            case p.Lookup():
-                return record.lookup(actor, command)
-            case p.Commit():
-                return record.commit(actor, command)
-            case p.Check():
-                return record.check(command.lease)
-            case p.Foreign():
-                return record.foreign(command.lease_id, command.since)
-            case p.Renew():
-                return record.renew(command)
-            case p.Release():
-                return record.release(command.lease)
-        return None
+        acts = {
+            p.ListShards: lambda _: self.stream.listing(),
+            p.Survey: lambda c: record.survey(name, c.shards),
+            p.Take: lambda c: record.take(name, c.lease_id),
+            p.Want: lambda c: record.want(name, c.lease_id),
+            p.Start: lambda c: self._consume(actor.worker, c.lease),
+            p.Sleep: lambda _: False,
+            p.Load: lambda c: record.load(c.lease),
+            p.Seek: self._read,
+            p.Fetch: self._read,
+            p.Register: record.register,
+            p.Lookup: lambda c: record.lookup(actor, c),
+            p.Commit: lambda c: record.commit(actor, c),
+            p.Check: lambda c: record.check(c.lease),
+            p.Foreign: lambda c: record.foreign(c.lease_id, c.since),
+            p.Renew: record.renew,
+            p.Release: lambda c: record.release(c.lease),
+            p.Publish: lambda _: None,
+        }
+        return acts[type(command)](command)
 
     def _read(self, command: p.Seek | p.Fetch) -> object:
         self.stream.forget(self.now)
@@ -304,7 +328,8 @@ class World:
         limits = Limits(
             lease_s=LEASE_SECONDS, batch_records=7, snapshot_s=8.0, snapshot_first_s=2.0
         )
-        consumer = self.consumer(lease, limits, Pipeline(lease.lease_id, 10**9))
+        pipeline = self.protocol.pipeline(lease.lease_id, 10**9, panel=Panel(()))
+        consumer = self.protocol.consumer(lease, limits, pipeline)
         actor = Actor(process, consumer.run(), f"consumer {lease.shard_id}")
         self._start(actor)
 
@@ -337,11 +362,9 @@ class World:
         return self.record.leases[lease_id].checkpoint, lost
 
     def _dropped_unread(self) -> list[tuple[str, int, float]]:
-        out = []
         stored = set(self._stored())
-        for shard in self.stream.shards.values():
-            out += [self.where[r.sequence] for r in shard.dropped if self.where[r.sequence] not in stored]
-        return out
+        dropped = [self.where[r.sequence] for s in self.stream.shards.values() for r in s.dropped]
+        return [key for key in dropped if key not in stored]
 
 
 def _inside(arrival: int, sequence: int, read: tuple[int, list[tuple[int, int]]]) -> bool:

@@ -433,7 +433,7 @@ class Consumer:
         patience = limits.snapshot_s if self.snapshots else limits.snapshot_first_s
         old = self.pipeline.clock_s - self.snapshot_clock_s >= patience
         many = self.number - self.snapshot_number >= limits.snapshot_batches
-        if self.number and (now or old or many):
+        if now or (self.number and (old or many)):
             return self.pipeline.dump(self.version)
         return None
 
