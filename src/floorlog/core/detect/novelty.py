@@ -1,14 +1,12 @@
 """Novelty: a value that is improbable by the series' own past."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from floorlog.core.detect.detector import (
     SCORE_MAX,
     Detector,
     Finding,
+    Flags,
     Floats,
     Memory,
     Sample,
@@ -19,8 +17,10 @@ from floorlog.core.detect.logarithm import LOG10_E, log10
 
 THRESHOLD = 5.0
 """−log10 of the probability below which a reading is a finding: 1 in 100,000 readings."""
+RARE_MAX = 9
+"""No rarer than this is said of a value: no past is long enough."""
 COUNT_MIN = 400.0
-"""Readings to learn from before anything is said."""
+"""Readings that changed, to learn from before anything is said."""
 SETTLE = 64.0
 """Readings before the scale is settled enough to measure the tail by it."""
 TAIL_MIN = 20.0
@@ -28,12 +28,13 @@ TAIL_MIN = 20.0
 LEVEL_GAIN = 1.0 / 32.0
 TREND_GAIN = 1.0 / 4096.0  # a quarter of the level's squared: neither sluggish nor ringing
 SCALE_GAIN = 1.0 / 256.0
-TAIL_GAIN = 1.0 / 128.0
-QUANTILE_GAIN = 1.0 / 32.0
+TAIL_GAIN = 1.0 / 512.0
+QUANTILE_GAIN = 1.0 / 128.0
 QUANTILE = 0.05  # the share of readings that are the tail
 QUANTILE_LOG10 = 1.3010299956639813  # −log10 of it
 GATE = 1.0 / 32.0  # how much slower everything adapts inside a finding
-CLIP = 3.0  # residuals count at most this many scales
+CLIP = 2.0  # residuals count at most this many scales
+SHAPE_DOUBT = 0.05  # what so few readings in the tail can feign
 OFF_DELAY_S = 60.0
 OFF_DELAY_READINGS = 10.0
 
@@ -46,8 +47,8 @@ class Novelty(Detector):
     constant series do not saturate it. |residual| / scale is calibrated by its own tail: a
     tracked 95 % quantile and a generalised Pareto law fitted by moments to the excess over it.
     Score: −log10 of the probability of so large a residual; a finding begins at 5. Inside a
-    finding everything adapts 32 times slower, so that the fault is not learned at once, yet a
-    new normal is, in the end. It says nothing until calibrated: 400 readings, 20 in the tail.
+    finding everything adapts 32 times slower: the fault is not learned at once, yet a new normal
+    is, in the end. It says nothing until calibrated: 400 changes, 20 of them in the tail.
     Sources: Holt (1957); Huber's psi (1964); peaks over threshold, Pickands (1975), in streams
     Siffer et al., KDD 2017.
     """
@@ -93,10 +94,12 @@ class Novelty(Detector):
         held = memory["held"]
         np.copyto(held, over & (on | (held > 0.0)))
         gate = np.where(held > 0.0, GATE, 1.0)
-        _learn_value(memory, expected, residual, size, scale, gate)
+        # An unchanged value tells nothing of the scale: a stuck sensor must not narrow it.
+        telling = (sample.change > 0.0) | (count == 0.0)
+        _learn_value(memory, expected, residual, size, scale, gate, telling)
         np.copyto(trend, 0.0, where=anew)
-        _learn_tail(memory, over, excess, gate)
-        np.add(count, 1.0, out=count)
+        _learn_tail(memory, over, excess, gate * telling)
+        count += telling
         return Verdict(on, np.minimum(score, SCORE_MAX), expected, stay=over)
 
     def delays_s(self, sample: Sample, asked: object) -> tuple[Floats, Floats]:  # noqa: ARG002 - asks no rule
@@ -114,7 +117,7 @@ class Novelty(Detector):
             return f"as usual again, at {number(finding.value)}"
         return (
             f"{number(finding.value)} where about {number(finding.expected)} was expected: "
-            f"by its own past, one reading in 10^{finding.score:.0f}"
+            f"by its own past, fewer than one reading in 10^{min(int(finding.score), RARE_MAX)}"
         )
 
 
@@ -132,12 +135,12 @@ def _scale(sample: Sample, memory: Memory) -> Floats:
 def _refine(score: Floats, excess: Floats, width: Floats, memory: Memory) -> None:
     """Where a score is high, replace the exponential law by the generalised Pareto law.
 
-    By the method of moments: shape = (1 − mean² / variance) / 2, between 0 and 0.4.
+    By the method of moments: shape = (1 − mean² / variance) / 2, less a doubt, up to 0.4.
     """
     high = np.flatnonzero(score >= THRESHOLD)
     mean, square = memory["tail_mean"][high], memory["tail_square"][high]
     variance = np.maximum(square - mean * mean, 1e-12)
-    shape = np.minimum(0.5 * (1.0 - mean * mean / variance), 0.4)
+    shape = np.minimum(0.5 * (1.0 - mean * mean / variance) - SHAPE_DOUBT, 0.4)
     heavy = shape > 0.01
     high, shape, mean = high[heavy], shape[heavy], mean[heavy]
     if not len(high):
@@ -155,28 +158,28 @@ def _learn_value(
     size: Floats,
     scale: Floats,
     gate: Floats,
+    telling: Flags,
 ) -> None:
     bound = scale * CLIP
     clipped = np.maximum(np.minimum(residual, bound), -bound)
     first = 1.0 / (memory["count"] + 1.0)
-    gain = np.maximum(LEVEL_GAIN, first) * gate
-    level: NDArray[Any] = memory["level"]
-    np.add(expected, clipped * gain, out=level)
+    np.add(expected, clipped * (np.maximum(LEVEL_GAIN, first) * gate), out=memory["level"])
     trend = memory["trend"]
     np.add(trend, clipped * gate * TREND_GAIN, out=trend)
     # 1.25 |residual| is, on average, a normal law's standard deviation.
     kept = memory["scale"]
     begun = memory["count"] >= 2.0
     target = np.where(begun, np.minimum(size, bound), size) * 1.25
-    np.add(kept, (target - kept) * (np.maximum(SCALE_GAIN, first) * gate), out=kept)
+    kept += (target - kept) * (np.maximum(SCALE_GAIN, first) * gate * telling)
 
 
-def _learn_tail(memory: Memory, over: NDArray[np.bool_], excess: Floats, gate: Floats) -> None:
+def _learn_tail(memory: Memory, over: Flags, excess: Floats, gate: Floats) -> None:
     quantile, count = memory["quantile"], memory["tail_count"]
     mean, square = memory["tail_mean"], memory["tail_square"]
     excess = np.minimum(excess, np.maximum(mean, 0.5) * 8.0)
     share = np.where(over, 1.0 - QUANTILE, -QUANTILE) * gate
-    quantile *= 1.0 + share * QUANTILE_GAIN
+    # Fast at first: the quantile has to be near before the tail above it means anything.
+    quantile *= 1.0 + share * np.maximum(QUANTILE_GAIN, 4.0 / (memory["count"] + 32.0))
     np.maximum(quantile, 0.5, out=quantile)
     gain = np.maximum(TAIL_GAIN, 1.0 / (count + 1.0)) * gate
     gain *= over & (memory["count"] >= SETTLE)
