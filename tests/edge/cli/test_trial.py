@@ -1,0 +1,71 @@
+"""A trial: any records through the real stream, worker and record, counted to the last reading."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from floorlog.errors import ServiceError
+from floorlog.local import trial
+from floorlog.local.supervisor import Supervisor
+from floorlog.local.trial import Progress, Trial, place, shards_for
+from floorlog.source.sender import Entry
+
+T0_MS = 1_767_225_600_000
+
+
+def frame(n: int, **values: object) -> tuple[Entry, int]:
+    content = {"device_id": "d", "ts": T0_MS + n * 1_000, "values": values}
+    return Entry("d", json.dumps(content).encode()), len(values)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with place(None) as directory, pytest.MonkeyPatch.context() as kept:
+        for name in ("KINESIS_STREAM_NAME", "REDIS_ENDPOINT", "DB_SECRET_ARN"):
+            kept.delenv(name, raising=False)
+        supervisor = Supervisor(directory)
+        with supervisor as services:
+            made = Trial(supervisor, services, 1)
+            yield made
+            made.close()
+    assert not directory.exists()
+
+
+def test_everything_is_accounted_for(running, monkeypatch):
+    """Good, bad, repeated and contradicting readings: each is in exactly the count it belongs to.
+
+    Then, with a worker that has ended everything, a count that cannot be reached is given up.
+    """
+    seen: list[Progress] = []
+    records = [frame(n, a=float(n), b="on") for n in range(1_000)]
+    records += [frame(5, a=5.0), frame(6, a=7.0), (Entry("d", b"{broken"), 1)]
+    found = running.replay(records, seen.append)
+    assert (found.received, found.stored, found.rejected) == (2_003, 2_001, 1)
+    assert (found.duplicate, found.conflict, found.gaps, found.series) == (1, 1, 0, 2)
+    assert seen[-1] == Progress(2_003, 2_003)
+    assert [p.sent for p in seen] == sorted(p.sent for p in seen)
+
+    monkeypatch.setattr(trial, "STANDSTILL_SECONDS_MAX", 0.5)
+    with pytest.raises(ServiceError, match="nothing moves"):
+        running.replay([(frame(2_000, a=1.0)[0], 2_500)], seen.append)
+
+
+def test_a_given_place_stays(tmp_path):
+    """Somebody's own directory is not removed."""
+    with place(tmp_path) as directory:
+        assert directory == tmp_path
+    assert tmp_path.is_dir()
+
+
+def test_a_temporary_place_goes():
+    """The other is gone with what was in it."""
+    with place(None) as directory:
+        (directory / "file").write_text("")
+    assert not Path(directory).exists()
+
+
+@pytest.mark.parametrize(("mib", "shards"), [(0, 1), (16, 1), (17, 2), (100, 7), (9_999, 8)])
+def test_larger_files_get_more_shards(mib, shards):
+    """One for each 16 MiB, and never more than eight."""
+    assert shards_for(mib << 20) == shards
