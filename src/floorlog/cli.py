@@ -3,8 +3,10 @@
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -13,6 +15,8 @@ from floorlog.errors import FloorlogError, InputError, SettingError
 if TYPE_CHECKING:
     from floorlog.config import Settings
     from floorlog.local.services import Services
+    from floorlog.local.trial import Progress, Result
+    from floorlog.source.replay import Replay
 
 DATA = click.option(
     "--data",
@@ -20,6 +24,27 @@ DATA = click.option(
     metavar="DIR",
     help="The data directory of local services.",
 )
+
+FILE = click.Path(path_type=Path)
+
+
+def layout(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Add the options by which a person says how a table is laid out."""
+    options = [
+        click.option("--timezone", metavar="ZONE", help="Of times without one; else UTC."),
+        click.option("--time", metavar="COLUMN", help="The column of times."),
+        click.option("--device", metavar="COLUMN", help="The column that names the device."),
+        click.option("--device-name", metavar="NAME", help="The device of all rows."),
+        click.option("--metric", metavar="COLUMN", help="The column that names the metric."),
+        click.option("--value", "values", metavar="COLUMN", multiple=True, help="A value column."),
+        click.option("--delimiter", metavar="CHARACTER", help="Between columns."),
+        click.option("--decimal", type=click.Choice([".", ","]), help="Before decimals."),
+        click.option("--encoding", metavar="NAME", help="Of the file's text."),
+        click.option("--day-first/--month-first", default=None, help="Of dates such as 1/2/2026."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -120,29 +145,89 @@ def status(data: Path | None, *, as_json: bool) -> None:
 
 
 @floorlog.command()
+@click.argument("file", type=FILE, required=False)
 @DATA
 @click.option("--plant", is_flag=True, help="Send what the demo plant says, second by second.")
-@click.option("--seconds", type=click.IntRange(min=1), help="For how long; else without end.")
-def send(data: Path | None, *, plant: bool, seconds: int | None) -> None:
-    """Send readings into the stream."""
+@click.option("--seconds", type=click.IntRange(min=1), help="How long the plant; else without end.")
+@layout
+def send(
+    file: Path | None, data: Path | None, *, plant: bool, seconds: int | None, **wishes: object
+) -> None:
+    """Send a CSV file, or the demo plant's readings, into any stream."""
     import signal
     import threading
 
-    from floorlog.local.plant import Plant, run
     from floorlog.source.sender import Sender
 
-    if not plant:
-        raise InputError("nothing to send", fix="say --plant for the demo plant")
+    if plant == (file is not None):
+        raise InputError(
+            "what to send is not clear", where="send", fix="name one CSV file, or say --plant"
+        )
+    replay = None if file is None else _replay(file, wishes)
     settings = _settings(data, "floorlog_writer", "stream")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     sender = Sender(settings.stream, settings.region)
     try:
-        sent = run(sender, Plant(), stopping.wait, seconds)
+        if replay is None:
+            from floorlog.local.plant import Plant, run
+
+            sent = run(sender, Plant(), stopping.wait, seconds)
+        else:
+            from floorlog.source.pack import pack
+
+            sent = 0
+            for entry, readings in pack(replay):
+                if stopping.is_set():
+                    break
+                sender.put([entry])
+                sent += readings
+            _say(replay.warnings())
     finally:
         sender.close()
     print(f"sent {sent} readings into {settings.stream}")
+
+
+@floorlog.command("try")
+@click.argument("file", type=FILE)
+@DATA
+@click.option("--once", is_flag=True, help="End when the file is through, without the page.")
+@click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
+@layout
+def try_(file: Path, data: Path | None, *, once: bool, as_json: bool, **wishes: object) -> None:
+    """Put a CSV file through the real stream and record, and say what was found.
+
+    Without --data everything is gone afterwards.
+    """
+    import signal
+
+    from floorlog import config
+    from floorlog.local.supervisor import Supervisor
+    from floorlog.local.trial import Trial, place, shards_for
+    from floorlog.local.up import page_port_of
+    from floorlog.source.pack import pack
+
+    replay = _replay(file, wishes)
+    asked = config.inherited().get(config.variable("web_port"))
+    port = page_port_of(_load("web_port").web_port if asked else None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with place(data) as directory:
+        supervisor = Supervisor(directory)
+        with supervisor as services:
+            trial = Trial(supervisor, services, shards_for(file))
+            try:
+                with _bar() as tell:
+                    result = trial.replay(
+                        pack(replay), lambda p: tell(replay.read_bytes, replay.size_bytes, p)
+                    )
+            finally:
+                trial.close()
+            _say(replay.warnings())
+            print(_report(result, replay.skipped, as_json=as_json), flush=True)
+            if not once:
+                print(f"the page is there until Ctrl-C{trial.page(port)}", file=sys.stderr)
+                supervisor.run()
 
 
 @floorlog.command()
@@ -235,6 +320,47 @@ def _open_log(settings: "Settings") -> None:
         )
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(max(level, logging.WARNING))
+
+
+def _replay(file: Path, wishes: dict[str, Any]) -> "Replay":
+    """The file as frames; its layout is shown on stderr."""
+    from floorlog.source.csv_shape import Wishes, guess
+    from floorlog.source.replay import Replay
+
+    mapping = guess(file, Wishes(**{**wishes, "values": wishes["values"] or None}))
+    _say(mapping.describe())
+    return Replay(mapping)
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bar() -> "Iterator[Callable[[int, int, Progress], None]]":
+    """A progress bar on stderr: how much of the file has gone through to the record."""
+    with click.progressbar(length=1_000, label="replay", file=sys.stderr) as bar:
+
+        def tell(read_bytes: int, size_bytes: int, progress: "Progress") -> None:
+            recorded = min(1.0, progress.received / progress.sent) if progress.sent else 1.0
+            done = int(1_000 * recorded * read_bytes / max(1, size_bytes))
+            bar.update(max(0, done - bar.pos))
+
+        yield tell
+
+
+def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
+    from dataclasses import asdict
+
+    import msgspec
+
+    found = {**asdict(result), "skipped": skipped}
+    if as_json:
+        return msgspec.json.encode(found).decode()
+    seconds = found.pop("seconds")
+    lines = [f"{name:12}{count:>12}" for name, count in found.items()]
+    return "\n".join([*lines, f"in {seconds:.1f} s"])
 
 
 def main() -> None:

@@ -20,9 +20,11 @@ from floorlog.store.reader import Reader
 
 STANDSTILL_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.1
-SLICE_RECORDS = 500
-# A shard takes 1 MiB a second; compressed frames are a tenth of the file's text or less.
+SLICE_RECORDS = 200
+SLICE_READINGS = 40_000  # so that the worker reads while the file is still being sent
+# A shard takes 1 MiB a second; frames compress to a third of the file's text or less.
 FILE_BYTES_A_SHARD = 16 << 20
+GZIP_RATIO = 6
 SHARDS_MAX = 8
 
 
@@ -62,9 +64,10 @@ def place(data: Path | None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def shards_for(file_bytes: int) -> int:
+def shards_for(file: Path) -> int:
     """How many shards a file of this size needs to go through in good time."""
-    return max(1, min(SHARDS_MAX, -(-file_bytes // FILE_BYTES_A_SHARD)))
+    text_bytes = file.stat().st_size * (GZIP_RATIO if file.suffix == ".gz" else 1)
+    return max(1, min(SHARDS_MAX, -(-text_bytes // FILE_BYTES_A_SHARD)))
 
 
 class Trial:
@@ -156,7 +159,7 @@ def _slices(records: Iterable[tuple[Entry, int]]) -> Iterator[tuple[list[Entry],
     for entry, count in records:
         entries.append(entry)
         readings += count
-        if len(entries) == SLICE_RECORDS:
+        if len(entries) >= SLICE_RECORDS or readings >= SLICE_READINGS:
             yield entries, readings
             entries, readings = [], 0
     if entries:

@@ -66,6 +66,9 @@ def test_a_temporary_place_goes():
 
 
 @pytest.mark.parametrize(("mib", "shards"), [(0, 1), (16, 1), (17, 2), (100, 7), (9_999, 8)])
-def test_larger_files_get_more_shards(mib, shards):
-    """One for each 16 MiB, and never more than eight."""
-    assert shards_for(mib << 20) == shards
+def test_larger_files_get_more_shards(tmp_path, mib, shards):
+    """One for each 16 MiB, and never more than eight; a compressed file counts six times."""
+    for name, size in (("a.csv", mib << 20), ("a.csv.gz", (mib << 20) // 6)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+        assert shards_for(tmp_path / name) == shards
