@@ -1,0 +1,115 @@
+// One device as a tile: built once, then only what changed is written.
+
+import { scale } from "./model.js";
+import { age, number, symbol, time } from "./words.js";
+
+function make(tag, name, text) {
+  const node = document.createElement(tag);
+  if (name) node.className = name;
+  if (text != null) node.textContent = text;
+  return node;
+}
+
+// Writing the same again would lay the page out anew.
+function write(node, text) { if (node.textContent !== text) node.textContent = text; }
+function mark(node, name, value) {
+  if (value == null || value === false) { if (name in node.dataset) delete node.dataset[name]; }
+  else if (node.dataset[name] !== String(value)) node.dataset[name] = value;
+}
+
+class Row {
+  constructor(one) {
+    this.node = make("div", "row");
+    this.name = make("dt", "", one.metric);
+    this.name.title = one.metric;
+    this.bar = make("dd", "bar");
+    this.bar.setAttribute("aria-hidden", "true");
+    this.inside = make("span", "in");
+    this.at = make("span", "at");
+    this.bar.append(this.inside, this.at);
+    this.value = make("dd", "value");
+    this.said = document.createTextNode("");
+    this.unit = make("small");
+    this.value.append(this.said, this.unit);
+    this.age = make("dd", "age");
+    this.why = make("dd", "why");
+    this.node.append(this.name, this.value, this.age, this.bar, this.why);
+    this.describe(one);
+  }
+
+  describe(one) {
+    this.one = one;
+    this.scale = scale(one);
+    mark(this.bar, "none", this.scale ? null : "");
+    if (this.scale) {
+      this.inside.style.left = `${this.scale.lo * 100}%`;
+      this.inside.style.right = `${(1 - this.scale.hi) * 100}%`;
+    }
+    write(this.unit, symbol(one.unit));
+  }
+
+  show(judged, now) {
+    const text = number(judged.value);
+    if (this.said.data !== text) this.said.data = text;
+    if (this.scale && typeof judged.value === "number") {
+      const shift = `translateX(${(this.scale.share(judged.value) * 100).toFixed(1)}%)`;
+      if (this.at.style.transform !== shift) this.at.style.transform = shift;
+    }
+    mark(this.node, "level", judged.level || null);
+    mark(this.node, "stale", judged.stale ? "" : null);
+    write(this.why, judged.why);
+    write(this.age, judged.ts == null ? "never" : judged.stale ? `stale ${age(judged.age)}` : age(judged.age));
+    const title = judged.ts == null ? "no reading yet" : `${text} ${symbol(this.one.unit)} at ${time(judged.ts, now)}`;
+    if (this.node.title !== title) this.node.title = title;
+  }
+}
+
+export class Tile {
+  constructor(device) {
+    this.device = device;
+    this.node = make("li", "tile");
+    const title = make("h4");
+    this.shape = make("span", "shape");
+    this.shape.setAttribute("role", "img");
+    const link = make("a", "", device.name);
+    link.href = `/device?name=${encodeURIComponent(device.name)}`;
+    title.append(this.shape, link);
+    this.list = make("dl");
+    this.node.append(title, this.list);
+    this.rows = new Map();
+    this.level = 0;
+    this.stale = false;
+  }
+
+  show(model) {
+    const now = model.now();
+    let level = 0;
+    let stale = this.device.series.length > 0;
+    for (const one of this.device.series) {
+      let row = this.rows.get(one.i);
+      if (!row) {
+        this.rows.set(one.i, (row = new Row(one)));
+        this.place(row);
+      } else if (row.one !== one) row.describe(one);
+      const judged = model.judge(one);
+      row.show(judged, now);
+      level = Math.max(level, judged.level);
+      stale &&= judged.stale;
+    }
+    this.level = level;
+    this.stale = stale;
+    mark(this.node, "level", level || null);
+    mark(this.shape, "level", level);
+    const label = ["", "low severity", "medium severity", "high severity"][level];
+    if (this.shape.getAttribute("aria-label") !== label) this.shape.setAttribute("aria-label", label);
+  }
+
+  place(row) {
+    for (const other of this.list.children) {
+      if (other.firstChild.textContent > row.one.metric) { other.before(row.node); return; }
+    }
+    this.list.append(row.node);
+  }
+}
+
+export { make, mark, write };

@@ -1,0 +1,69 @@
+// Numbers, units, ages and times in the viewer's language and zone.
+
+const SYMBOLS = {
+  Cel: "°C", "[degF]": "°F", K: "K", "%": "%", "1": "", bar: "bar", Pa: "Pa", "m/s2": "m/s²", "m3/h": "m³/h",
+  m3: "m³", "mm/s": "mm/s", deg: "°", Ohm: "Ω", "/min": "1/min", "{rpm}": "rpm", "1/min": "1/min", um: "µm",
+};
+const formats = new Map();
+const SEVERITIES = ["", "low", "medium", "high"];
+
+export const symbol = (unit) => (unit == null ? "" : SYMBOLS[unit] ?? unit);
+export const severity = (level) => SEVERITIES[level] ?? `severity ${level}`;
+
+export function number(value) {
+  if (typeof value !== "number") return value == null ? "–" : String(value);
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.001 || size >= 1e9)) return value.toExponential(2).replace("-", "−");
+  return withDecimals(value, size >= 10000 ? 0 : size >= 1000 ? 1 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
+}
+
+export function withDecimals(value, decimals) {
+  if (!formats.has(decimals)) {
+    formats.set(decimals, new Intl.NumberFormat(undefined, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+  }
+  return formats.get(decimals).format(value).replace("-", "−");
+}
+
+export const count = (value) => (value == null ? "–" : withDecimals(value, 0));
+
+export function age(seconds) {
+  if (seconds < -2) return `+${age(-seconds)}`;
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 100) return `${s} s`;
+  if (s < 100 * 60) return `${Math.floor(s / 60)} min`;
+  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h`;
+  if (s < 730 * 86400) return `${Math.floor(s / 86400)} d`;
+  return `${Math.floor(s / 31557600)} y`;
+}
+
+export function bytes(value) {
+  if (value == null) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let step = 0;
+  while (value >= 1000 && step < units.length - 1) { value /= 1024; step += 1; }
+  return `${withDecimals(value, value < 10 && step ? 1 : 0)} ${units[step]}`;
+}
+
+function zone(date) {
+  const minutes = -date.getTimezoneOffset();
+  if (minutes === 0) return "UTC";
+  const size = Math.abs(minutes);
+  const two = (n) => String(n).padStart(2, "0");
+  return `${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
+}
+
+const two = (n) => String(n).padStart(2, "0");
+const clock = (d) => `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+const day = (d) => `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+
+// Microseconds UTC as a time of day with its offset, with the date unless it is today's.
+export function time(us, nowUs) {
+  const date = new Date(us / 1000);
+  const today = day(date) === day(new Date(nowUs / 1000));
+  return `${today ? "" : `${day(date)} `}${clock(date)} ${zone(date)}`;
+}
+
+export const hour = (us) => clock(new Date(us / 1000));
+
+const collator = new Intl.Collator(undefined, { numeric: true });
+export const byName = (a, b) => collator.compare(a, b);
