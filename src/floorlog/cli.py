@@ -58,15 +58,12 @@ def floorlog() -> None:
 @click.option("--no-plant", is_flag=True, help="Without the demo plant.")
 def up(data: Path | None, *, no_plant: bool) -> None:
     """Run everything on this machine: services, demo plant, two workers, the page."""
-    from floorlog import config
     from floorlog.local.up import up as run
 
-    asked = config.inherited().get(config.variable("web_port"))
-    port = _load("web_port").web_port if asked else None
     run(
         _directory(data),
         with_plant=not no_plant,
-        page_port=port,
+        page_port=_page_port(),
         say=lambda line: print(line, flush=True),
     )
 
@@ -202,15 +199,13 @@ def try_(file: Path, data: Path | None, *, once: bool, as_json: bool, **wishes: 
     """
     import signal
 
-    from floorlog import config
     from floorlog.local.supervisor import Supervisor
     from floorlog.local.trial import Trial, place, shards_for
     from floorlog.local.up import page_port_of
     from floorlog.source.pack import pack
 
     replay = _replay(file, wishes)
-    asked = config.inherited().get(config.variable("web_port"))
-    port = page_port_of(_load("web_port").web_port if asked else None)
+    port = 0 if once else page_port_of(_page_port())
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with place(data) as directory:
         supervisor = Supervisor(directory)
@@ -270,6 +265,14 @@ def _directory(data: Path | None) -> Path:
     from floorlog.local.place import default_directory
 
     return data if data is not None else default_directory(config.inherited())
+
+
+def _page_port() -> int | None:
+    """The page's port where one was asked for."""
+    from floorlog import config
+
+    asked = config.inherited().get(config.variable("web_port"))
+    return _load("web_port").web_port if asked else None
 
 
 def _local(data: Path | None) -> "Services | None":
