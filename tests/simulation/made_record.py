@@ -98,6 +98,8 @@ class MadeRecord:
             return None
         if lease.number == 0 and lease.parents:
             self._adopt(lease)
+        if lease.read_at < 0:
+            lease.read_at = int(self.now * MICROSECONDS)
         lease.epoch += 1
         lease.owner, lease.wanted_by = worker, None
         lease.expires = self.now + self.lease_s
@@ -229,7 +231,7 @@ class MadeRecord:
         if self._locked(lease, None):
             return p.Failed("lock timeout")
         lease.expires = self.now + self.lease_s
-        lease.read_at = max(lease.read_at, command.read_at)
+        lease.read_at = command.read_at if command.read_at >= 0 else lease.read_at
         now = int(self.now * MICROSECONDS)
         return p.Renewed(lease.version, now, lease.wanted_by is not None)
 
@@ -281,7 +283,8 @@ class MadeRecord:
         self.batches.append(batch)
         self.gaps += [(batch.lease_id, gap) for gap in batch.gaps]
         lease.checkpoint, lease.number = batch.sequence, batch.number
-        lease.clock_s, lease.read_at = batch.clock_s, max(lease.read_at, batch.read_at)
+        lease.clock_s = batch.clock_s
+        lease.read_at = batch.read_at if batch.read_at >= 0 else lease.read_at
         lease.expires = self.now + self.lease_s
         counts = batch.counts
         lease.received += counts.received

@@ -444,7 +444,11 @@ class Consumer:
         home = table.home[stored.row]
         others = np.unique(home[home != self.lease.lease_id])
         sequence = records[-1].sequence if records else self.cursor.checkpoint
-        read_at = max(self.cursor.read_at, records[-1].arrival) if records else self.cursor.read_at
+        read_at = self.cursor.read_at
+        if records:
+            # The first records may be older than the lease, whose making `read_at` begins with.
+            first = self.cursor.checkpoint < 0
+            read_at = records[-1].arrival if first else max(read_at, records[-1].arrival)
         return Batch(
             lease_id=self.lease.lease_id,
             epoch=self.lease.epoch,

@@ -98,7 +98,10 @@ ORDER BY l.lease_id FOR NO KEY UPDATE OF l;
 -- Make the lease this worker's, under a new epoch.
 UPDATE floorlog.lease SET owner = %(worker)s, wanted_by = NULL, epoch = epoch + 1,
     expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-    read_at = greatest(read_at, %(read_at)s), clock_s = greatest(clock_s, %(clock_s)s)
+    read_at = CASE
+        WHEN greatest(read_at, %(read_at)s) < 0 THEN floorlog.to_us(clock_timestamp())
+        ELSE greatest(read_at, %(read_at)s)
+    END, clock_s = greatest(clock_s, %(clock_s)s)
 WHERE lease_id = %(lease_id)s
 RETURNING lease_id, shard_id, epoch, version, checkpoint, number, clock_s, read_at, parents, hash_begin, hash_end;
 
@@ -129,7 +132,8 @@ WHERE l.lease_id = %(lease_id)s AND NOT l.ended AND l.owner IS NOT NULL AND l.ow
 -- :name renew_lease
 -- Prolong a lease that is still this worker's.
 UPDATE floorlog.lease AS l SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-    behind_ms = %(behind_ms)s, read_at = greatest(l.read_at, %(read_at)s)
+    behind_ms = %(behind_ms)s,
+    read_at = CASE WHEN %(read_at)s::int8 < 0 THEN l.read_at ELSE %(read_at)s::int8 END
 WHERE l.lease_id = %(lease_id)s AND l.epoch = %(epoch)s AND l.owner = %(worker)s AND NOT l.ended
 RETURNING l.version, floorlog.to_us(clock_timestamp()), l.wanted_by IS NOT NULL, l.catalogue;
 

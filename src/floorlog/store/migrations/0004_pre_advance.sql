@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     UPDATE floorlog.lease AS l SET
         number = to_number, checkpoint = to_checkpoint, clock_s = to_clock_s,
-        read_at = greatest(l.read_at, to_read_at), behind_ms = to_behind_ms,
+        read_at = CASE WHEN to_read_at < 0 THEN l.read_at ELSE to_read_at END, behind_ms = to_behind_ms,
         catalogue = by_catalogue, ended = is_ended,
         owner = CASE WHEN is_ended THEN NULL ELSE l.owner END,
         wanted_by = CASE WHEN is_ended THEN NULL ELSE l.wanted_by END,
