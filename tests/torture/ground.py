@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,11 @@ class Site:
             self._connection.close()
             raise
 
+    def act(self, statement: str) -> None:
+        """Have the superuser do something to the record."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(statement)
+
     def stands(self) -> dict[str, Stand]:
         """Every lease of the stream."""
         query = "SELECT shard_id, owner, epoch, number, ended FROM floorlog.lease ORDER BY lease_id"
@@ -121,8 +126,8 @@ class Site:
             if stand.owner is not None and stand.owner.startswith(f"{name}-")
         }
 
-    def add_worker(self) -> str:
-        """Start a worker; returns its name."""
+    def add_worker(self, **settings: str) -> str:
+        """Start a worker, with further variables; returns its name."""
         self.started += 1
         name = f"w{self.started}"
         variables = {
@@ -130,6 +135,7 @@ class Site:
             "DB_SECRET_ARN": f"file:{self._secret()}",
             "FLOORLOG_LEASE_SECONDS": str(LEASE_SECONDS),
             "FLOORLOG_WORKER_ID": name,
+            **settings,
         }
         # Killed by the kernel with this process, however that ends.
         argv = leashed([sys.executable, "-m", "floorlog", "worker"], None, signal.SIGKILL)
@@ -176,6 +182,19 @@ class Site:
 
         wait_until("every shard goes on", went_on, seconds)
 
+    def wait_stored(self, readings: int, seconds: float = 60.0) -> None:
+        """Wait until at least so many readings are stored."""
+        wait_until(f"{readings} stored", lambda: self.count("stored") >= readings, seconds)
+
+    def wait_received(self, readings: int, seconds: float = 60.0) -> None:
+        """Wait until at least so many readings are counted, stored or not."""
+        wait_until(f"{readings} received", lambda: self.count("received") >= readings, seconds)
+
+    @staticmethod
+    def now_ms() -> int:
+        """The time, ms UTC."""
+        return time.time_ns() // 1_000_000
+
     def balance(self) -> list[tuple[Any, ...]]:
         """Shards whose counts do not add up; none, in a sound record."""
         return self.rows(
@@ -186,6 +205,14 @@ class Site:
     def count(self, column: str) -> int:
         """A count, summed over all shards."""
         return int(self.rows(f"SELECT coalesce(sum({column}), 0) FROM floorlog.lease")[0][0])
+
+    def tell(self) -> None:
+        """Print what helps to find out why a campaign failed."""
+        with suppress(psycopg.Error):
+            for row in self.rows("SELECT * FROM floorlog.lease ORDER BY lease_id"):
+                print(row)
+        for path in sorted(self.directory.glob(f"{self.name}-*.log")):
+            print(path.name, *path.read_text().splitlines()[-30:], sep="\n  ")
 
     def close(self) -> None:
         """End the workers and the cutter."""
@@ -222,5 +249,8 @@ def site(supervisor: Supervisor, name: str, shards: int = 2):
     try:
         made.open(shards)
         yield made
+    except BaseException:
+        made.tell()
+        raise
     finally:
         made.close()

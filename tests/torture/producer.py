@@ -22,13 +22,13 @@ class Ledger:
 
     owed: dict[int, tuple[str, str, int]] = field(default_factory=dict)  # value → series, ts in µs
 
-    def compare(self, site: Site) -> tuple[list[object], list[object]]:
-        """What is lost and what is doubled, or never was sent, in the record."""
+    def compare(self, site: Site, which: str = "true") -> tuple[list[object], list[object]]:
+        """What is lost and what is doubled, or never was sent, among those rows of the record."""
         left = dict(self.owed)
         too_much: list[object] = []
         query = (
             "SELECT device_id, metric, (extract(epoch FROM ts) * 1000000)::int8, value"
-            " FROM floorlog.reading"
+            f" FROM floorlog.reading WHERE {which}"
         )
         for device, metric, ts, value in site.rows(query):
             if left.pop(int(value), None) != (device, metric, ts):

@@ -36,7 +36,7 @@ def campaign(site: Site, seconds: float, faults_min: int, seed: int) -> Counter[
                 struck[kind] += 1
                 took[kind] += time.monotonic() - at
         ledger = producer.finish()
-    wait_until("all is stored", lambda: site.count("stored") >= len(ledger.owed), 60)
+    site.wait_stored(len(ledger.owed))
     spent = {kind: round(total / struck[kind], 1) for kind, total in took.items()}
     print(
         f"seed {seed}: {struck.total()} faults in {time.monotonic() - began:.0f} s, seconds of each"

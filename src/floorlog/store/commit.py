@@ -46,7 +46,8 @@ class Committer:
     ) -> Committed | Stale | Fenced | Refused | Unknown | Failed:
         """Send the whole transaction at once; the fence comes last, so that its lock is short.
 
-        With `locked` the transaction is open already. With `probe` it ends with a roll-back.
+        With `locked` the transaction is open already. With `probe` it is left open,
+        for the caller to roll back.
         """
         batch = command.batch
         assert command.locked or not batch.moved, "foreign series are looked up first"
@@ -57,12 +58,16 @@ class Committer:
                     connection.execute(sql("begin"))
                 self._send(connection, batch, hints)
                 fence = connection.execute(sql("advance"), self._step(batch), binary=True)
-                end = connection.execute(sql("rollback" if command.probe else "commit"))
+                # A probe's ROLLBACK is the caller's, outside the pipeline: psycopg forgets its
+                # prepared statements with it, and one that it sent meanwhile would be lost.
+                end = None if command.probe else connection.execute(sql("commit"))
             row = fence.fetchone()
         except (psycopg.Error, *CLIENT_ERRORS) as error:
+            if isinstance(error, psycopg.errors.InvalidSqlStatementName):
+                connection.close()  # psycopg and the session disagree: only a new session helps
             return judge(error, connection_lost=connection.closed)
         assert row is not None, "the function returns one row or raises"
-        if not command.probe:
+        if end is not None:
             # COMMIT of a transaction that failed answers ROLLBACK, without an error.
             if end.statusmessage != "COMMIT":
                 return Failed("the transaction was rolled back")

@@ -171,6 +171,21 @@ def test_a_probe_stores_nothing(record) -> None:
     ]
 
 
+def test_after_many_probes_a_batch_still_goes_through(record) -> None:
+    """Probes that pass and probes that are refused leave a connection that can commit."""
+    store, lease = record.begin()
+    (series,) = record.register(store, lease, 1)
+    batch = record.batch(lease, 1, [(series, 0, 1.0)])
+    bad = replace(
+        batch, anomalies=(Anomaly(0, "x", "?", 0, 0, 1, 0, 0, 0, ""),), anomaly_series=(1,)
+    )
+    for _ in range(3):
+        assert isinstance(store.commit(Commit(bad, probe=True)), Refused)
+        for _ in range(2):
+            record.commit(store, batch, probe=True)
+    record.commit(store, batch)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
