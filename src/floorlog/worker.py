@@ -104,6 +104,7 @@ class Worker:
                 self._coordinate()
         finally:
             self.stopping.set()
+            self._leave()
             deadline = time.monotonic() + DRAIN_SECONDS
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -166,6 +167,11 @@ class Worker:
             self._give_back(lease)
         else:
             log.info("%s: %s", lease.shard_id, end)
+
+    def _leave(self) -> None:
+        store = self.open_store()
+        store.leave()
+        store.close()
 
     def _give_back(self, lease: protocol.Lease) -> None:
         self.stopping.wait(1.0)  # a fault that comes again at once must not spin

@@ -95,6 +95,10 @@ class Store:
         """See protocol.Want."""
         return self._ask(lambda connection: self._desk.want(connection, command.lease_id))
 
+    def leave(self) -> Failed | None:
+        """Say that this worker ends, so that the others take its leases as they come free."""
+        return self._ask(self._desk.leave)
+
     # ── the consumer's commands ──────────────────────────────────────────────────────────────
 
     def load(self, command: Load) -> StoredState | Fenced | Failed:

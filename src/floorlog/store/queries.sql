@@ -65,6 +65,10 @@ ON CONFLICT (stream_id, worker) DO UPDATE SET seen_at = clock_timestamp();
 -- Forget workers that have said nothing for a day.
 DELETE FROM floorlog.worker WHERE seen_at < clock_timestamp() - interval '1 day';
 
+-- :name say_goodbye
+-- A worker that ends counts no more: the others' fair shares grow at once.
+DELETE FROM floorlog.worker WHERE worker = %(worker)s;
+
 -- :name live_workers
 -- The workers that gave a sign of life within a lease's length.
 SELECT worker FROM floorlog.worker
