@@ -67,11 +67,15 @@ class Cutter:
     Attributes:
         port: where it listens.
         cuts: how often it cut, by way: "commit" (never sent on: the transaction must abort) or
-            "answer" (PostgreSQL said COMMIT, and nobody heard it).
+            "answer" (PostgreSQL said COMMIT, and nobody heard it), "hold" (a whole batch waits
+            on the wire until `release`).
+        refusals: how many held batches the fence then refused.
     """
 
     def __init__(self, target: int) -> None:
-        self.cuts = {"commit": 0, "answer": 0}
+        self.cuts = {"commit": 0, "answer": 0, "hold": 0}
+        self.refusals = 0
+        self._held = threading.Event()
         self._target = target
         self._order: str | None = None
         self._lock = threading.Lock()
@@ -86,8 +90,13 @@ class Cutter:
         with self._lock:
             self._order = way
 
+    def release(self) -> None:
+        """Let the batch that is held go on its way."""
+        self._held.set()
+
     def close(self) -> None:
         """Let go of everything."""
+        self.release()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -110,22 +119,36 @@ class Cutter:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pairs.append((client, server))
-            silent = threading.Event()
+            wires = (client, server, threading.Event(), threading.Event())
             for work in (self._forth, self._back):
-                threading.Thread(target=work, args=(client, server, silent), daemon=True).start()
+                threading.Thread(target=work, args=wires, daemon=True).start()
 
-    def _taken(self) -> str | None:
+    def _taken(self, *ways: str) -> str | None:
         with self._lock:
+            if self._order not in ways:
+                return None
             order, self._order = self._order, None
             return order
 
-    def _forth(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
+    def _forth(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        silent: threading.Event,
+        late: threading.Event,
+    ) -> None:
         """From the worker to PostgreSQL."""
         dialogue = Dialogue()
         with suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
+                begun = dialogue.batch
                 at = dialogue.commits(data)
-                order = None if at is None else self._taken()
+                if (at is not None or dialogue.batch) and not begun and self._taken("hold"):
+                    self._held.clear()
+                    self.cuts["hold"] += 1
+                    self._held.wait()
+                    late.set()
+                order = None if at is None else self._taken("commit", "answer")
                 if order == "commit":
                     server.sendall(data[:at])
                     self.cuts["commit"] += 1
@@ -136,11 +159,20 @@ class Cutter:
         if not silent.is_set():
             _end(client, server)
 
-    def _back(self, client: socket.socket, server: socket.socket, silent: threading.Event) -> None:
+    def _back(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        silent: threading.Event,
+        late: threading.Event,
+    ) -> None:
         """From PostgreSQL to the worker."""
         said = b""
         with suppress(OSError):
             while data := server.recv(CHUNK_BYTES):
+                if late.is_set() and b"\0CFL001\0" in data:
+                    self.refusals += 1
+                    late.clear()
                 if not silent.is_set():
                     client.sendall(data)
                     continue

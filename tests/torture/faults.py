@@ -69,6 +69,28 @@ def stop_worker(site: Site) -> None:
     wait_until("the stopped worker is fenced", told)
 
 
+def hold_batch(site: Site) -> None:
+    """A batch is on the wire while its lease passes to another epoch, and arrives after that."""
+    before, refused = site.stands(), site.cutter.refusals
+    begun = site.cutter.cuts["hold"]
+    site.cutter.cut_next("hold")
+    try:
+        wait_until("a batch is held", lambda: site.cutter.cuts["hold"] > begun)
+
+        def passed_on() -> bool:
+            now = site.stands()
+            return any(
+                now[shard].epoch > old.epoch and now[shard].number > old.number
+                for shard, old in before.items()
+            )
+
+        wait_until("another epoch commits", passed_on)
+    finally:
+        site.cutter.release()
+    if site.fenced:
+        wait_until("the late batch is refused", lambda: site.cutter.refusals > refused)
+
+
 def _kill_service(name: str) -> Callable[[Site], None]:
     def strike(site: Site) -> None:
         old = site.supervisor.kill(name)
@@ -93,6 +115,7 @@ FAULTS: dict[str, Callable[[Site], None]] = {
     "kill worker": kill_worker,
     "kill both workers": kill_both,
     "stop worker": stop_worker,
+    "hold batch": hold_batch,
     "kill postgres": _kill_service("postgres"),
     "kill valkey": _kill_service("valkey"),
     "kill kinesis": _kill_service("kinesis"),

@@ -63,6 +63,7 @@ class Site:
     directory: Path
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     started: int = 0
+    fenced: bool = True
     _connection: psycopg.Connection[Any] | None = None
 
     def open(self, shards: int) -> None:
@@ -112,6 +113,14 @@ class Site:
         """Have the superuser do something to the record."""
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             connection.execute(statement)
+
+    def drop_fence(self) -> None:
+        """Make the record take every batch, whoever sends it: a protocol that is wrong."""
+        ((text,),) = self.rows("SELECT pg_get_functiondef('floorlog.advance'::regproc)")
+        begin = text.index("AND l.epoch = of_epoch")
+        end = text.index("RETURNING l.wanted_by", begin)
+        self.act(text[:begin] + text[end:])
+        self.fenced = False
 
     def stands(self) -> dict[str, Stand]:
         """Every lease of the stream."""

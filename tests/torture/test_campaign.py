@@ -13,7 +13,7 @@ from faults import FAULTS
 from ground import Site, wait_until
 from producer import Producer
 
-FAULTS_MIN = 32
+FAULTS_MIN = 36
 READINGS_PER_SECOND_MIN = 2_000
 
 
@@ -54,6 +54,26 @@ def test_every_fault_once(new_site) -> None:
     with new_site() as site:
         struck = campaign(site, 0.0, 1, random.randrange(10**6))
     assert set(struck) == set(FAULTS)
+
+
+@pytest.mark.slow
+def test_without_the_fence_readings_are_doubled(new_site) -> None:
+    """The same comparison is red when the record takes a late batch of another epoch."""
+    with new_site() as site:
+        site.add_worker()
+        site.add_worker()
+        with Producer(site) as producer:
+            site.wait_held()
+            site.wait_progress()
+            site.drop_fence()
+            FAULTS["hold batch"](site)
+            site.wait_progress()
+            ledger = producer.finish()
+        site.wait_stored(len(ledger.owed))
+        _, doubled = ledger.compare(site)
+        assert doubled
+        with pytest.raises(AssertionError, match="doubled"):
+            ledger.assert_kept(site)
 
 
 @pytest.mark.long
