@@ -59,11 +59,15 @@ class Floor:
             "ShardIterator"
         ]
 
-    def number(self, key: tuple[str, str]) -> int:
-        """The id of a series, new ones in the transaction of their first batch."""
-        number = self.series[key] = len(self.series) + 1
-        self.database.execute("INSERT INTO floor.series VALUES (%s, %s, %s)", [number, *key])
-        return number
+    def register(self, keys: list[tuple[str, str]]) -> None:
+        """Give new series their ids, in the transaction of their first batch."""
+        if fresh := list(dict.fromkeys(key for key in keys if key not in self.series)):
+            first = len(self.series) + 1
+            self.series.update((key, first + place) for place, key in enumerate(fresh))
+            self.database.execute(
+                "INSERT INTO floor.series SELECT * FROM unnest(%s::int4[], %s::text[], %s::text[])",
+                [list(range(first, first + len(fresh))), *map(list, zip(*fresh, strict=True))],
+            )
 
     def store(self, shard: str, records: list[dict]) -> None:
         """One transaction: the readings and the checkpoint."""
@@ -72,7 +76,8 @@ class Floor:
         rows = np.empty(len(readings), ROW)
         rows["fields"], rows["n1"], rows["n2"], rows["n3"] = 3, 4, 8, 8
         keys = [(reading["device_id"], reading["metric"]) for reading in readings]
-        rows["series"] = [series.get(key) or self.number(key) for key in keys]
+        self.register(keys)
+        rows["series"] = [series[key] for key in keys]
         times = np.array([reading["ts"][:-1] for reading in readings], "M8[us]")
         rows["ts"] = times.astype(np.int64) - EPOCH_US
         rows["value"] = [reading["value"] for reading in readings]

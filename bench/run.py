@@ -22,7 +22,7 @@ SIDES = ("worker", "floor")
 POLL_MS = 300  # between two reads at a shard's tip, on both sides
 WARM_SECONDS = 4
 IDLE_SECONDS = 15
-LIVE_ROUNDS = 3
+LIVE_ROUNDS = 2
 
 
 def start(place: Place, side: str, stream: str, *, follow: bool) -> Subject:
