@@ -6,6 +6,7 @@ from floorlog.core.detect.novelty import Novelty
 from floorlog.core.detect.off_normal import OffNormal
 from floorlog.core.detect.out_of_range import OutOfRange
 from floorlog.core.detect.rate import Rate
+from floorlog.core.detect.silence import Silence
 from floorlog.core.detect.stuck import Stuck
 
 DETECTORS: tuple[Detector, ...] = (
@@ -17,3 +18,24 @@ DETECTORS: tuple[Detector, ...] = (
     Stuck(),
     Novelty(),
 )
+
+SILENCE = Silence()
+"""Always there, beside the others: it judges the clock, not values."""
+
+
+def describe() -> str:
+    """The reference of all detectors as Markdown, from their docstrings."""
+    lines = [
+        "# Detectors",
+        "What finds anomalies, in the words of the code. A finding has a start and an end; row, "
+        "detector and start name it.",
+    ]
+    every = [*DETECTORS, SILENCE]
+    for detector in sorted(every, key=lambda each: each.name):
+        severity = ("low", "medium", "high")[detector.severity - 1]
+        lines += [
+            f"## {detector.name}",
+            (type(detector).__doc__ or "").replace("\n    ", "\n").strip(),
+            f"Severity: {severity}. Version of its state: {detector.version}.",
+        ]
+    return "\n\n".join(lines) + "\n"

@@ -102,7 +102,10 @@ class _Steps:
         self.stay = self.on if verdict.stay is None else self.on | verdict.stay[places]
         self.score, self.expected = verdict.score[places], verdict.expected[places]
         self.since = self.ts if verdict.since is None else verdict.since[places]
-        on_s, off_s = detector.delays_s(_part(sample, places), asked)
+        # Where nothing is asked any more, what is open ends at once.
+        on_s = off_s = np.zeros(len(places))
+        if asked is not None:
+            on_s, off_s = detector.delays_s(_part(sample, places), asked)
         self.on_delay, self.off_delay = on_s * MICROSECONDS, off_s * MICROSECONDS
         self.broken = None if work.broken is None else work.broken[places]
         if self.broken is not None and not self.broken.any():

@@ -23,7 +23,7 @@ COUNT_MIN = 400.0
 """Readings that changed, to learn from before anything is said."""
 SETTLE = 64.0
 """Readings before the scale is settled enough to measure the tail by it."""
-TAIL_MIN = 20.0
+TAIL_MIN = 16.0
 """Readings in the tail to learn from before anything is said."""
 LEVEL_GAIN = 1.0 / 32.0
 TREND_GAIN = 1.0 / 4096.0  # a quarter of the level's squared: neither sluggish nor ringing
@@ -48,7 +48,7 @@ class Novelty(Detector):
     tracked 95 % quantile and a generalised Pareto law fitted by moments to the excess over it.
     Score: −log10 of the probability of so large a residual; a finding begins at 5. Inside a
     finding everything adapts 32 times slower: the fault is not learned at once, yet a new normal
-    is, in the end. It says nothing until calibrated: 400 changes, 20 of them in the tail.
+    is, in the end. It says nothing until calibrated: 400 changes, 16 of them in the tail.
     Sources: Holt (1957); Huber's psi (1964); peaks over threshold, Pickands (1975), in streams
     Siffer et al., KDD 2017.
     """

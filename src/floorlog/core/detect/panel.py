@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorlog.core.detect import DETECTORS, cadence, hold
+from floorlog.core.detect import DETECTORS, SILENCE, cadence, hold
 from floorlog.core.detect.arrivals import Arrivals
 from floorlog.core.detect.cells import Cells
 from floorlog.core.detect.detector import (
@@ -22,7 +22,6 @@ from floorlog.core.detect.detector import (
     Verdict,
 )
 from floorlog.core.detect.rounds import Places, Rounds
-from floorlog.core.detect.silence import Silence
 from floorlog.core.reading import Anomaly, Kind, Readings
 from floorlog.core.rules import Rules
 
@@ -59,7 +58,7 @@ class Panel:
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
         """Knows no series yet."""
         self._detectors = tuple(detectors)
-        self._silence = Silence()
+        self._silence = SILENCE
         sections: dict[str, tuple[int, dict[str, str]]] = {
             "feed": (1, FEED),
             self._silence.name: (self._silence.version, self._silence.memory),
