@@ -34,6 +34,7 @@ _METRIC = frozenset([
 _VALUE = frozenset([
     "value", "values", "wert", "messwert", "reading", "val", "measurementvalue", "v",
 ])  # fmt: skip
+_GERMAN = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "ß": "ss"})
 _UNIT = frozenset(["unit", "units", "einheit", "uom"])
 
 
@@ -90,19 +91,19 @@ def check_zone(name: str) -> None:
 
 def _delimiter(sample: bytes, encoding: str, path: Path) -> str:
     """The delimiter that splits the most rows into one and the same number of fields."""
-    best, best_share = "", 0.0
-    shares: dict[str, float] = {}
+    best, best_share, split_at_all = "", 0.0, False
     for delimiter in DELIMITERS:
         rows = first_rows(sample, encoding, delimiter)[:SAMPLE_ROWS]
         if not rows:
             continue
         counts = Counter(map(len, rows))
         fields, often = max(counts.items(), key=lambda item: (item[1], item[0]))
-        share = shares[delimiter] = often / len(rows) if fields > 1 else 0.0
+        share = often / len(rows) if fields > 1 else 0.0
+        split_at_all |= len(counts) > 1 or fields > 1
         # A decimal comma also splits evenly: the others come first and must only be as good.
         if share > best_share + (0.05 if best else 0.0):
             best, best_share = delimiter, share
-    if not best:
+    if not split_at_all:
         raise InputError(
             "has no columns: no row is split by ',', ';', '|' or a tab",
             where=str(path),
@@ -126,6 +127,8 @@ class _Sheet:
         self.width = max(widths.items(), key=lambda item: (item[1], item[0]))[0]
         # Titles above the table have another width.
         self.preamble = next(at for at, row in enumerate(rows) if len(row) == self.width)
+        if self.preamble:
+            self._check_title(delimiter.join(rows[self.preamble - 1]))
         self.rows = [row for row in rows[self.preamble :] if len(row) == self.width]
         self.header, self.columns = self._header()
         self.body = self.rows[self.header :][:SAMPLE_ROWS]
@@ -133,6 +136,16 @@ class _Sheet:
             raise InputError(
                 "has a header and no rows", where=str(path), fix="give a file with readings"
             )
+
+    def _check_title(self, line: str) -> None:
+        """Refuse a header that another delimiter splits: it would be taken for a title."""
+        for other in DELIMITERS:
+            if other != self.delimiter and line.count(other) == self.width - 1:
+                raise InputError(
+                    f"has a header split by {other!r} above rows split by {self.delimiter!r}",
+                    where=str(self.path),
+                    fix="write the file with one delimiter throughout",
+                )
 
     def _header(self) -> tuple[int, tuple[str, ...]]:
         """How many rows the header has, 0 or 1, and the columns' names."""
@@ -175,7 +188,7 @@ class _Sheet:
         """The first column with one of these names, spelt somehow."""
         for place, column in enumerate(self.columns):
             plain = re.sub(r"[\W_]+", "", csv_cell.name_and_unit(column)[0].lower())
-            plain = plain.replace("ä", "a").replace("ß", "ss")
+            plain = plain.translate(_GERMAN)
             if plain in names and place not in taken:
                 return place
         return None
