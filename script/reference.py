@@ -1,8 +1,12 @@
-"""Writes docs/reference/ from the code: run it after a change to settings or commands."""
+"""Writes docs/reference/ from the code: settings, commands, detectors. Run it after a change."""
 
 from pathlib import Path
 
+import click
+
 from floorlog import config
+from floorlog.cli import floorlog
+from floorlog.core.detect import describe
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by script/reference.py from the code: change it there. -->\n"
@@ -33,7 +37,23 @@ def value(default: str) -> str:
     return f"`{text}`" if text else "empty"
 
 
-PAGES = {"settings.md": settings}
+def commands() -> str:
+    """Give the page of all commands: what each says with --help."""
+    lines = ["# Commands", MADE]
+    parent = floorlog.make_context("floorlog", [], resilient_parsing=True, terminal_width=90)
+    for name in sorted(floorlog.commands):
+        context = click.Context(floorlog.commands[name], parent, name, terminal_width=90)
+        lines += [f"## {name}", "", "```", context.get_help(), "```", ""]
+    return "\n".join(lines)
+
+
+def detectors() -> str:
+    """Give the page of all detectors: their docstrings."""
+    heading, rest = describe().split("\n", 1)
+    return f"{heading}\n{MADE}{rest}"
+
+
+PAGES = {"settings.md": settings, "commands.md": commands, "detectors.md": detectors}
 
 
 def main() -> None:
