@@ -206,7 +206,8 @@ def try_(file: Path, data: Path | None, *, once: bool, as_json: bool, **wishes: 
 
     replay = _replay(file, wishes)
     port = 0 if once else page_port_of(_page_port())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with place(data) as directory:
         supervisor = Supervisor(directory)
         with supervisor as services:
