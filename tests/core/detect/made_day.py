@@ -6,6 +6,7 @@ Run as a script it prints a digest of the day's anomalies and state: for other m
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,6 @@ def judge(
     step_s: float = 1.0,
     rules: Rules | None = None,
     detectors: Sequence[Detector] = DETECTORS,
-    ticks: bool = False,
 ) -> list[Anomaly]:
     """The anomalies of numbers, shape (times, series), that arrive live every `step_s`."""
     times, rows = value.shape
@@ -88,10 +88,6 @@ def judge(
         some = readings(row, np.repeat(ts[part], rows), value[part].ravel())
         clock_s = int(some.arrival_s[-1])
         found += panel.advance(some, np.ones(len(some), np.bool_), rules, kind, clock_s)
-    if ticks:
-        nothing = readings([], np.zeros(0, np.int64), np.zeros(0))
-        for clock_s in range(clock_s, clock_s + 100):
-            found += panel.advance(nothing, np.zeros(0, np.bool_), rules, kind, clock_s)
     return found
 
 
@@ -180,7 +176,7 @@ def run(day: Day, chance: np.random.Generator | None) -> tuple[list[Anomaly], li
     if chance is not None:
         cuts += chance.integers(0, len(day) + 1, int(chance.integers(1, 60))).tolist()
     cuts.sort()
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in pairwise(cuts):
         part = day.part(begin, end)
         clock_s = int(part.readings.arrival_s[-1]) if end > begin else 0
         if chance is None:

@@ -36,7 +36,7 @@ def state(panel: Panel) -> list[bytes]:
 
 @EVERY
 def test_anomalies_are_finite_and_whole(detector: Detector, day: Day) -> None:
-    """Every field of every event is usable: numbers finite, severity 1 to 3, a sentence, a phase."""
+    """Every field of every event is usable: finite numbers, severity 1 to 3, a sentence."""
     for event in feed(Panel((detector,)), day):
         assert all(map(math.isfinite, (event.score, event.value, event.expected)))
         assert event.severity in {1, 2, 3}

@@ -27,10 +27,9 @@ def describe() -> str:
     """The reference of all detectors as Markdown, from their docstrings."""
     lines = [
         "# Detectors",
-        "What finds anomalies, in the words of the code. A finding has a start and an end; row, "
-        "detector and start name it.",
+        "What finds anomalies, in the words of the code. A finding has a start and an end.",
     ]
-    every = [*DETECTORS, SILENCE]
+    every: list[Detector | Silence] = [*DETECTORS, SILENCE]
     for detector in sorted(every, key=lambda each: each.name):
         severity = ("low", "medium", "high")[detector.severity - 1]
         lines += [

@@ -3,7 +3,7 @@
 import numpy as np
 
 from floorlog.core.detect.cells import Cells
-from floorlog.core.detect.detector import NEVER, Flags, Times
+from floorlog.core.detect.detector import NEVER, Flags, Memory, Times
 from floorlog.core.detect.rounds import Places, Rounds
 from floorlog.core.detect.silence import Silence, is_old
 from floorlog.core.reading import Anomaly
@@ -58,9 +58,13 @@ class Arrivals:
         paced = np.empty(len(who), np.bool_)
         found: list[Anomaly] = []
         lapses: list[tuple[int, int]] = []
+        memory: Memory = {}
+        before = -1
         for begin, size in zip(rounds.begins, rounds.sizes, strict=True):
             part = slice(begin, begin + size)
-            memory = cells.sections[silence.name].views(grid[:, :size])
+            if size != before:
+                memory = cells.sections[silence.name].views(grid[:, :size])
+                before = size
             events, lapsed = silence.arrive(
                 memory, who[part], when[part], first[part], last[part], interval_s[part]
             )

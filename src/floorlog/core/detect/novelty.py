@@ -21,6 +21,8 @@ RARE_MAX = 9
 """No rarer than this is said of a value: no past is long enough."""
 COUNT_MIN = 400.0
 """Readings that changed, to learn from before anything is said."""
+STAY = 2.5
+"""A finding goes on while readings score this: 1 in 300 readings."""
 SETTLE = 64.0
 """Readings before the scale is settled enough to measure the tail by it."""
 TAIL_MIN = 16.0
@@ -46,7 +48,8 @@ class Novelty(Detector):
     residuals; the scale is floored by half the smallest step ever seen, so that quantised and
     constant series do not saturate it. |residual| / scale is calibrated by its own tail: a
     tracked 95 % quantile and a generalised Pareto law fitted by moments to the excess over it.
-    Score: −log10 of the probability of so large a residual; a finding begins at 5. Inside a
+    Score: −log10 of the probability of so large a residual; a finding begins at 5
+    and goes on above 2.5. Inside a
     finding everything adapts 32 times slower: the fault is not learned at once, yet a new normal
     is, in the end. It says nothing until calibrated: 400 changes, 16 of them in the tail.
     Sources: Holt (1957); Huber's psi (1964); peaks over threshold, Pickands (1975), in streams
@@ -92,7 +95,8 @@ class Novelty(Detector):
             _refine(score, excess, width, memory)
             on &= score >= THRESHOLD
         held = memory["held"]
-        np.copyto(held, over & (on | (held > 0.0)))
+        stay = over & (score >= STAY)
+        np.copyto(held, stay & (on | (held > 0.0)))
         gate = np.where(held > 0.0, GATE, 1.0)
         # An unchanged value tells nothing of the scale: a stuck sensor must not narrow it.
         telling = (sample.change > 0.0) | (count == 0.0)
@@ -100,7 +104,7 @@ class Novelty(Detector):
         np.copyto(trend, 0.0, where=anew)
         _learn_tail(memory, over, excess, gate * telling)
         count += telling
-        return Verdict(on, np.minimum(score, SCORE_MAX), expected, stay=over)
+        return Verdict(on, np.minimum(score, SCORE_MAX), expected, stay=stay)
 
     def delays_s(self, sample: Sample, asked: object) -> tuple[Floats, Floats]:  # noqa: ARG002 - asks no rule
         """At once on; off after a minute, and at least some readings, of calm."""

@@ -1,0 +1,185 @@
+"""Stuck and novelty: what they find, and what they leave alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from made_day import BEGIN_S, judge, readings
+
+from floorlog.core.detect.novelty import Novelty
+from floorlog.core.detect.panel import Panel
+from floorlog.core.detect.stuck import Stuck
+from floorlog.core.reading import Anomaly
+from floorlog.core.rules import Rules
+
+SERIES = 24
+Values = np.ndarray
+
+
+def found(events: list[Anomaly], phase: str = "start") -> list[tuple[int, float]]:
+    """Row and second of each event."""
+    return [(e.row, e.at / 1e6 - BEGIN_S) for e in events if e.phase == phase]
+
+
+def noise(count: int, series: int = SERIES, seed: int = 1) -> Values:
+    """Normal noise of deviation 1 on a daily cycle of amplitude 20; shape (count, series)."""
+    chance = np.random.default_rng(seed)
+    cycle = 20 * np.sin(np.arange(count) / 86_400 * 2 * np.pi)
+    return 60 + cycle[:, None] + chance.normal(size=(count, series))
+
+
+@pytest.mark.parametrize(("size", "share"), [(6.0, 0.85), (9.0, 1.0), (-9.0, 1.0)])
+def test_a_sustained_step_is_found(size: float, share: float) -> None:
+    """A step of 6 deviations is found in most series, one of 9 in all, within 10 s."""
+    value = noise(5000)
+    value[4000:] += size
+    starts = [row for row, at in found(judge(value, detectors=[Novelty()])) if 4000 <= at < 4010]
+    assert len(set(starts)) >= share * SERIES
+
+
+def test_a_spike_is_found_and_passes() -> None:
+    """One reading 12 deviations off is found in every series, and the finding ends soon."""
+    value = noise(4300)
+    value[4000] += 12
+    events = judge(value, detectors=[Novelty()])
+    assert {row for row, at in found(events) if at == 4000} == set(range(SERIES))
+    ends = [(row, at) for row, at in found(events, "end") if at < 4120]
+    assert len(ends) >= 0.9 * SERIES
+
+
+def test_noise_raises_no_more_than_one_in_ten_hours() -> None:
+    """At 1 Hz, a daily cycle with noise: at most one false finding in 10 sensor-hours."""
+    count = 6000
+    events = judge(noise(count, 60), detectors=[Novelty(), Stuck()])
+    assert len(found(events)) <= count * 60 / 36_000
+
+
+def drifting(at: Values, chance: np.random.Generator) -> Values:
+    """A slow drift."""
+    return 0.01 * at + chance.normal(size=at.shape)
+
+
+def quantised(at: Values, chance: np.random.Generator) -> Values:
+    """A daily cycle in steps of 0.1."""
+    return np.round(20 * np.sin(at / 86_400 * 6.283) + chance.normal(size=at.shape) * 0.03, 1)
+
+
+def smooth(at: Values, chance: np.random.Generator) -> Values:
+    """A cycle without noise: long runs where it turns."""
+    return np.round(100 * np.sin(at / 4000 * 6.283), 1)
+
+
+def square(at: Values, chance: np.random.Generator) -> Values:
+    """A machine that works for a minute and pauses for one."""
+    return np.where(at // 60 % 2 == 0, 0.0, 10.0) + chance.normal(size=at.shape) * 0.3
+
+
+def resting(at: Values, chance: np.random.Generator) -> Values:
+    """A machine that is off, at exactly 0, half of the time."""
+    return np.where(at // 900 % 2 == 0, 0.0, 10.0 + chance.normal(size=at.shape))
+
+
+def rare(at: Values, chance: np.random.Generator) -> Values:
+    """A flag that is seldom up."""
+    return (chance.random(at.shape) < 0.002).astype(np.float64)
+
+
+def counter(at: Values, chance: np.random.Generator) -> Values:
+    """A counter of pieces."""
+    return np.cumsum(chance.poisson(1, size=at.shape), axis=0).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "most"),
+    [
+        (drifting, 1),
+        (quantised, 1),
+        (smooth, 0),
+        (square, 1),
+        (resting, 32),  # its first stops in life are news, later ones are not
+        (rare, 1),
+        (counter, 2),
+    ],
+)
+def test_ordinary_series_are_left_alone(
+    shape: Callable[[Values, np.random.Generator], Values], most: int
+) -> None:
+    """16 series for 1.4 h: next to nothing is found in what plants ordinarily send."""
+    at = np.repeat(np.arange(5000.0)[:, None], 16, axis=1)
+    value = shape(at, np.random.default_rng(4))
+    assert len(found(judge(value, detectors=[Novelty(), Stuck()]))) <= most
+
+
+def test_novelty_says_nothing_until_calibrated() -> None:
+    """Steps within the first 400 readings are learned from, not found."""
+    value = noise(400)
+    value[200:] += 50
+    assert judge(value, detectors=[Novelty()]) == []
+
+
+def test_a_fault_is_not_learned_at_once() -> None:
+    """A step of 9 deviations stays found for a minute; after hours it is the new normal."""
+    value = noise(12_000, 8)
+    value[3000:] += 9
+    events = judge(value, detectors=[Novelty()])
+    start = {row: at for row, at in found(events) if 3000 <= at < 3010}
+    lasted = [at - start[row] for row, at in found(events, "end") if row in start]
+    assert min(lasted) >= 60
+    assert len(lasted) >= len(start) == 8
+
+
+def test_a_pause_is_no_step() -> None:
+    """After an hour without readings a new level is taken as it is."""
+    before = noise(3000, 8)
+    value = np.concatenate([before, before + 30])
+    at = np.concatenate([np.arange(3000), np.arange(3000) + 6600])
+    ts = (BEGIN_S + np.repeat(at, 8)) * 1_000_000
+    some = readings(np.tile(np.arange(8), 6000), ts, value.ravel())
+    kind, fresh = np.zeros(8, np.int8), np.ones(48_000, np.bool_)
+    events = Panel([Novelty()]).advance(some, fresh, Rules.empty(8), kind, BEGIN_S + 9600)
+    near = [e for e in events if e.detector == "novelty" and abs(e.at / 1e6 - BEGIN_S - 6600) < 60]
+    assert near == []
+
+
+def test_the_reason_says_value_and_expectation() -> None:
+    """The sentence has both numbers, and no probability smaller than a past can show."""
+    value = noise(3000, 1)
+    value[2900:] += 500
+    first = next(e for e in judge(value, detectors=[Novelty()]) if e.at / 1e6 - BEGIN_S == 2900)
+    assert first.reason.startswith(f"{value[2900, 0]:.6g} where about ")
+    assert first.reason.endswith("fewer than one reading in 10^9")
+    assert first.severity == 2
+    assert abs(first.expected - value[2899, 0]) < 5
+
+
+def test_a_stuck_sensor_is_found_and_released() -> None:
+    """A value frozen for 5 minutes is found after about 30 s, as begun with its first reading."""
+    value = noise(2000)
+    value[1000:1300] = value[1000]
+    events = judge(value, detectors=[Stuck(), Novelty()])
+    stuck = [e for e in events if e.detector == "stuck"]
+    assert {e.row for e in stuck} == set(range(SERIES))
+    assert {e.start / 1e6 - BEGIN_S for e in stuck} == {1000}
+    assert {at for _, at in found(stuck)} <= set(range(1029, 1035))
+    assert {at for _, at in found(stuck, "end")} == {1300}
+    # Being stuck must not narrow the scale: the release is no novelty.
+    assert len([e for e in events if e.detector == "novelty" and e.phase == "start"]) <= 1
+
+
+@pytest.mark.parametrize("hold", [4, 10, 100])
+def test_series_that_keep_their_values_are_not_judged(hold: int) -> None:
+    """A sensor that reports each value several times, by its nature, may rest for long."""
+    chance = np.random.default_rng(2)
+    value = np.repeat(chance.normal(size=(6000 // hold, 8)), hold, axis=0)
+    value[3000:5000] = value[3000]
+    assert judge(value, detectors=[Stuck()]) == []
+
+
+def test_a_resting_value_is_found_once() -> None:
+    """A machine that stops at 0 for the first time is found; later stops at 0 are known."""
+    value = noise(6000, 8)
+    for begin in (1000, 2000, 3000, 4000):
+        value[begin : begin + 300] = 0.0
+    starts = found(judge(value, detectors=[Stuck()]))
+    assert len(starts) == 8
+    assert all(at < 1100 for _, at in starts)

@@ -1,0 +1,204 @@
+"""The panel's own promises: marks, last values, qualities, storage, undo, cost."""
+
+import time
+
+import numpy as np
+import pytest
+from made_day import BEGIN_S, readings
+from numpy.typing import NDArray
+
+from floorlog.core.detect import DETECTORS
+from floorlog.core.detect.limit import Limit
+from floorlog.core.detect.panel import Panel
+from floorlog.core.detect.rate import Rate
+from floorlog.core.detect.stuck import Stuck
+from floorlog.core.reading import Readings
+from floorlog.core.rules import Rules
+from floorlog.errors import RecordError
+
+NEVER = np.iinfo(np.int64).min
+
+
+def some(
+    row: list[int],
+    at_s: list[float],
+    value: list[float],
+    quality: list[int] | None = None,
+) -> Readings:
+    """Live readings at seconds after the beginning."""
+    ts = np.array([BEGIN_S * 1_000_000 + int(at * 1e6) for at in at_s], np.int64)
+    grades = None if quality is None else np.array(quality, np.uint32)
+    return readings(row, ts, np.array(value), quality=grades)
+
+
+def feed(panel: Panel, batch: Readings, rules: Rules, fresh: list[bool] | None = None) -> list:
+    """One batch of numbers."""
+    flags = np.ones(len(batch), np.bool_) if fresh is None else np.array(fresh, np.bool_)
+    clock_s = int(batch.arrival_s.max())
+    return panel.advance(batch, flags, rules, np.zeros(len(rules), np.int8), clock_s)
+
+
+def test_marks_and_last_values_are_of_fresh_readings() -> None:
+    """Late and conflicting readings move neither mark nor last value; Bad ones do both."""
+    panel = Panel()
+    rules = Rules.empty(3)
+    panel.grow(3)
+    assert panel.feed_ts().tolist() == [NEVER] * 3
+    batch = some([0, 1, 0, 1, 0], [1, 1, 3, 2, 2], [10, 20, 30, 40, 50], [0, 0, 0, 0x80000000, 0])
+    feed(panel, batch, rules, [True, True, True, True, False])
+    at = [(ts - BEGIN_S * 1_000_000) / 1e6 for ts in panel.feed_ts()[:2]]
+    assert at == [3, 2]
+    last = panel.last()
+    assert last.value[:2].tolist() == [30, 40]
+    assert last.quality[:2].tolist() == [0, 0x80000000]
+    assert last.ts[2] == NEVER
+
+
+@pytest.mark.parametrize(("quality", "judged"), [
+    (0x00000000, True), (0x40940000, True), (0x80000000, False), (0x80AB0000, False),
+])  # fmt: skip
+def test_bad_values_are_not_judged(quality: int, judged: bool) -> None:
+    """A value whose quality says Bad is no value: limits do not look at it."""
+    rules = Rules.empty(1)
+    rules.set(0, hi=10.0)
+    found = feed(Panel(), some([0], [0], [99.0], [quality]), rules)
+    assert bool(found) == judged
+
+
+def test_change_is_measured_between_usable_readings() -> None:
+    """A Bad reading between two good ones is not there for the rate of change."""
+    rules = Rules.empty(1)
+    rules.set(0, rate_per_s=5.0)
+    batch = some([0, 0, 0], [0, 1, 2], [0.0, 1e9, 8.0], [0, 0x80000000, 0])
+    assert feed(Panel([Rate()]), batch, rules) == []
+
+
+def test_rows_come_in_any_order_and_number() -> None:
+    """Rows far above the present size are taken in; the order of series does not matter."""
+    rules = Rules.empty(300)
+    rules.set(299, hi=1.0)
+    rules.set(7, hi=1.0)
+    found = feed(Panel([Limit()]), some([299, 7, 299], [0, 0, 1], [5.0, 5.0, 5.0]), rules)
+    assert [(e.row, e.phase) for e in found] == [(7, "start"), (299, "start")]
+
+
+def grown(count: int = 40, seconds: int = 50) -> tuple[Panel, Rules, np.random.Generator]:
+    """A panel that has seen something."""
+    chance = np.random.default_rng(1)
+    panel, rules = Panel(), Rules.empty(count)
+    for row in range(count):
+        rules.set(row, hi=1.5, interval_s=1.0)
+    for second in range(seconds):
+        value = chance.normal(size=count).tolist()
+        feed(panel, some(list(range(count)), [second] * count, value), rules)
+    return panel, rules, chance
+
+
+def test_one_series_bytes_are_those_of_all() -> None:
+    """`dump` of a row is its part of `dump_all`, and small."""
+    panel, _, _ = grown()
+    blobs = panel.dump_all(np.arange(40))
+    assert [panel.dump(row) for row in range(40)] == blobs
+    assert max(map(len, blobs)) <= 600
+    assert panel.dump_all(np.array([3, 1])) == [blobs[3], blobs[1]]
+    assert panel.dump_all(np.zeros(0, np.intp)) == []
+
+
+def test_a_series_moves_to_another_row_and_shard() -> None:
+    """Bytes loaded into any row of another panel are that series' state there."""
+    panel, _, _ = grown()
+    other = Panel()
+    other.load(77, panel.dump(5))
+    assert other.dump(77) == panel.dump(5)
+    assert other.feed_ts()[77] == panel.feed_ts()[5]
+    assert other.deadline_s() == panel.deadline_s()
+
+
+def test_undo_takes_everything_back() -> None:
+    """After `restore` the bytes are as at `copy`, rows that came since are blank."""
+    panel, rules, _ = grown()
+    before, kept, deadline_s = panel.dump_all(np.arange(40)), panel.copy(), panel.deadline_s()
+    rules.grow(200)
+    feed(panel, some([0, 150], [60, 60], [1e6, 1e6]), rules)
+    assert panel.dump_all(np.arange(40)) != before
+    panel.restore(kept)
+    assert panel.dump_all(np.arange(40)) == before
+    assert panel.dump(150) == Panel().dump(0)
+    assert panel.deadline_s() == deadline_s
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda blob: blob[:5], "too few"),
+        (lambda blob: b"\x63" + blob[1:], "format 99"),
+        (lambda blob: blob[:-1], "bytes of cells"),
+        (lambda blob: blob + b"\0" * 8, "bytes of cells"),
+        (lambda blob: blob[:11] + b"\xff" + blob[12:], "layout"),
+        (lambda blob: blob.replace(b"silence.1", b"silence.9"), "version 9"),
+    ],
+)
+def test_bytes_that_cannot_be_understood_are_refused(damage, words: str) -> None:
+    """Damaged, newer or foreign bytes: one clear error with the fix, and nothing changes."""
+    panel, _, _ = grown()
+    before = panel.dump(5)
+    with pytest.raises(RecordError) as caught:
+        panel.load(5, damage(before))
+    assert words in str(caught.value)
+    assert caught.value.fix
+    assert panel.dump(5) == before
+
+
+def test_a_new_detector_begins_to_learn_and_an_old_one_is_forgotten() -> None:
+    """Bytes of a release with other detectors load: what both have is kept."""
+    rules = Rules.empty(1)
+    rules.set(0, hi=1.0, rate_per_s=1.0)
+    old = Panel([Limit(), Rate()])
+    feed(old, some([0], [0], [5.0]), rules)
+    new = Panel([Stuck(), Limit()])
+    new.load(0, old.dump(0))
+    assert new.feed_ts()[0] == old.feed_ts()[0]
+    ended = feed(new, some([0, 0], [1, 40], [0.0, 0.0]), rules)
+    assert [(e.detector, e.phase) for e in ended] == [("limit", "end")]
+
+
+def cpu_ms(panel: Panel, batches: list[Readings], rules: Rules) -> float:
+    """The least CPU time of one advance, in ms."""
+    kind: NDArray[np.int8] = np.zeros(len(rules), np.int8)
+    taken = []
+    for batch in batches:
+        fresh = np.ones(len(batch), np.bool_)
+        begin = time.process_time()
+        panel.advance(batch, fresh, rules, kind, int(batch.arrival_s.max()))
+        taken.append(time.process_time() - begin)
+    return min(taken) * 1000
+
+
+@pytest.mark.parametrize(
+    ("series", "each", "batches", "limit_ms"),
+    [(900, 1, 30, 1.5), (900, 11, 5, 12.0), (8, 1250, 2, 300.0)],
+)
+def test_the_cost_of_a_batch(series: int, each: int, batches: int, limit_ms: float) -> None:
+    """Live, in catch-up and in the worst shape a batch stays within its share of CPU.
+
+    The last limit is twice the aim: a busy machine must not turn the test red.
+    """
+    chance = np.random.default_rng(1)
+    rules = Rules.empty(series)
+    made = []
+    for number in range(batches):
+        at_s = np.tile(np.arange(each), series) + number * each
+        ts = (BEGIN_S + at_s) * 1_000_000
+        row = np.repeat(np.arange(series), each)
+        made.append(readings(row, ts, chance.normal(size=len(row))))
+    assert cpu_ms(Panel(), made, rules) <= limit_ms
+
+
+def test_a_snapshot_is_cheap() -> None:
+    """The state of 1,000 series takes at most 10 ms and 600 bytes each."""
+    panel, _, _ = grown(1000, 3)
+    begin = time.process_time()
+    blobs = panel.dump_all(np.arange(1000))
+    assert time.process_time() - begin <= 0.010
+    assert sum(map(len, blobs)) <= 600_000
+    assert len(DETECTORS) >= 7
