@@ -1,7 +1,6 @@
 """A page on a real record and a real cache, a small plant to fill them, and a browser."""
 
 import asyncio
-import itertools
 import json
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from floorlog.cache import Connection, Endpoint, LastValues
+from floorlog.cache import Endpoint, LastValues
 from floorlog.core.protocol import Commit, Committed, Lease, Publish, Register, Shard, Survey, Take
 from floorlog.core.reading import Anomaly, Batch, Counts, Kind, Readings
 from floorlog.core.series import SeriesKey, SeriesTable
@@ -33,7 +32,6 @@ from floorlog.web.feed import Feed
 from floorlog.web.health import Gauge
 from floorlog.web.record import Record, RecordReader
 
-numbers = itertools.count(1)
 LEASE_SECONDS = 5.0
 
 
@@ -60,9 +58,9 @@ def servers() -> Iterator[Servers]:
             made = Servers(
                 supervisor, services.postgres_dsn, Endpoint.parse(services.redis_endpoint)
             )
-            made.run("postgres", "CREATE DATABASE template_page")
+            made.run("postgres", "CREATE DATABASE page")
             passwords = {role: services.postgres.password(role) for role in LOGIN_ROLES}
-            migrate(made.dsn(database="template_page"), passwords=passwords)
+            migrate(made.dsn(database="page"), passwords=passwords)
             yield made
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -76,7 +74,7 @@ class Plant:
     database: str
     store: Store
     lease: Lease
-    values: LastValues | None
+    values: LastValues
     table: SeriesTable = field(default_factory=SeriesTable)
     states: dict[str, int] = field(default_factory=lambda: {"false": 0, "true": 1})
     number: int = 0
@@ -87,7 +85,9 @@ class Plant:
     def catalogue(self, content: dict[str, Any]) -> None:
         put_catalogue(self.dsn(OPERATOR), json.dumps(content).encode())
 
-    def row(self, device: str, metric: str, kind: Kind = Kind.NUMBER, unit: str | None = None) -> int:
+    def row(
+        self, device: str, metric: str, kind: Kind = Kind.NUMBER, unit: str | None = None
+    ) -> int:
         """The series' row, registered at first sight."""
         if (device, metric) not in self.table.index:
             self.register([SeriesKey(device, metric, kind, unit, device)])
@@ -109,8 +109,7 @@ class Plant:
         batch = self.batch(rows, anomalies, **counts)
         reply = self.store.commit(Commit(batch))
         assert isinstance(reply, Committed), reply
-        if self.values is not None:
-            self.values.publish(Publish(batch, self.table, self.states))
+        self.values.publish(Publish(batch, self.table, self.states))
 
     def batch(
         self, rows: list[tuple[int, int, float]], anomalies: tuple[Anomaly, ...], **counts: int
@@ -149,14 +148,10 @@ class Plant:
         )
 
 
-def open_plant(servers: Servers, *, cached: bool = True) -> Plant:
-    """A plant with a fresh record and an empty cache."""
-    database = f"page_{next(numbers)}"
-    servers.run("postgres", f"CREATE DATABASE {database} TEMPLATE template_page STRATEGY file_copy")
-    with Connection(servers.endpoint) as connection:
-        connection.call("FLUSHALL")
+def open_plant(servers: Servers) -> Plant:
+    """A worker's side of record and cache."""
     store = Store(
-        servers.dsn(WRITER, database),
+        servers.dsn(WRITER, "page"),
         stream_arn="arn:plant",
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         worker="ann",
@@ -166,21 +161,18 @@ def open_plant(servers: Servers, *, cached: bool = True) -> Plant:
     view = store.survey(Survey((Shard("shardId-000000000000", (), 0, 2**128 - 1),)))
     lease = store.take(Take(view.leases[0].lease_id))
     assert isinstance(lease, Lease)
-    return Plant(
-        servers, database, store, lease, LastValues(servers.endpoint) if cached else None
-    )
+    return Plant(servers, "page", store, lease, LastValues(servers.endpoint))
 
 
 def close_plant(plant: Plant) -> None:
-    """End the connections and drop the record."""
-    if plant.values is not None:
-        plant.values.close()
+    """End the connections; the record goes with its server."""
+    plant.values.close()
     plant.store.close()
-    plant.servers.run("postgres", f"DROP DATABASE {plant.database} WITH (FORCE)")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plant(servers: Servers) -> Iterator[Plant]:
+    """One for all tests, for a record takes long to make: each names devices of its own."""
     made = open_plant(servers)
     yield made
     close_plant(made)
@@ -189,9 +181,9 @@ def plant(servers: Servers) -> Iterator[Plant]:
 class Page:
     """The page's server in a thread of its own, on a free port."""
 
-    def __init__(self, plant: Plant, endpoint: Endpoint | None = None) -> None:
-        self.record = Record(lambda: RecordReader(plant.dsn()))
-        self.feed = Feed(self.record, endpoint or plant.servers.endpoint, Gauge(LEASE_SECONDS))
+    def __init__(self, dsn: str, endpoint: Endpoint) -> None:
+        self.record = Record(lambda: RecordReader(dsn))
+        self.feed = Feed(self.record, endpoint, Gauge(LEASE_SECONDS))
         self.port = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -264,8 +256,8 @@ class Stream:
 def open_page(plant: Plant) -> Iterator[Callable[..., Page]]:
     made: list[Page] = []
 
-    def make(endpoint: Endpoint | None = None) -> Page:
-        made.append(Page(plant, endpoint))
+    def make(endpoint: Endpoint | None = None, dsn: str | None = None) -> Page:
+        made.append(Page(dsn or plant.dsn(), endpoint or plant.servers.endpoint))
         return made[-1]
 
     yield make
@@ -276,6 +268,14 @@ def open_page(plant: Plant) -> Iterator[Callable[..., Page]]:
 @pytest.fixture
 def page(open_page: Callable[..., Page]) -> Page:
     return open_page()
+
+
+@pytest.fixture(scope="session")
+def bare_page() -> Iterator[Page]:
+    """A page without record or cache: for what does not depend on them."""
+    page = Page("host=127.0.0.1 port=9 dbname=none", Endpoint("127.0.0.1", 9))
+    yield page
+    page.close()
 
 
 @pytest.fixture
@@ -303,8 +303,3 @@ def wait_until(true: Callable[[], Any], seconds: float = 8.0) -> float:
 @pytest.fixture
 def until() -> Callable[..., float]:
     return wait_until
-
-
-def now_us() -> int:
-    """Now, µs UTC."""
-    return time.time_ns() // 1000

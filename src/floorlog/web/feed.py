@@ -127,6 +127,9 @@ class Feed:
         """A new page, told everything first; None when there are too many."""
         if len(self._clients) >= CLIENTS_MAX:
             return None
+        if not self._clients:
+            # Nobody looked: what is known may be seconds old.
+            self._hurry("status", "values", "findings")
         client = Client(hang_up)
         client.put(event("board", self.whole()))
         self._clients.add(client)

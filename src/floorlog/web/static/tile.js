@@ -58,7 +58,7 @@ class Row {
     mark(this.node, "level", judged.level || null);
     mark(this.node, "stale", judged.stale ? "" : null);
     write(this.why, judged.why);
-    write(this.age, judged.ts == null ? "never" : judged.stale ? `stale ${age(judged.age)}` : age(judged.age));
+    write(this.age, judged.ts == null ? "never" : age(judged.age));
     const title = judged.ts == null ? "no reading yet" : `${text} ${symbol(this.one.unit)} at ${time(judged.ts, now)}`;
     if (this.node.title !== title) this.node.title = title;
   }
@@ -73,7 +73,9 @@ export class Tile {
     this.shape.setAttribute("role", "img");
     const link = make("a", "", device.name);
     link.href = `/device?name=${encodeURIComponent(device.name)}`;
-    title.append(this.shape, link);
+    this.badge = make("span", "badge", "stale");
+    this.badge.hidden = true;
+    title.append(this.shape, link, this.badge);
     this.list = make("dl");
     this.node.append(title, this.list);
     this.rows = new Map();
@@ -85,6 +87,7 @@ export class Tile {
     const now = model.now();
     let level = 0;
     let stale = this.device.series.length > 0;
+    let anyStale = false;
     for (const one of this.device.series) {
       let row = this.rows.get(one.i);
       if (!row) {
@@ -95,9 +98,11 @@ export class Tile {
       row.show(judged, now);
       level = Math.max(level, judged.level);
       stale &&= judged.stale;
+      anyStale ||= judged.stale;
     }
     this.level = level;
     this.stale = stale;
+    this.badge.hidden = !anyStale;
     mark(this.node, "level", level || null);
     mark(this.shape, "level", level);
     const label = ["", "low severity", "medium severity", "high severity"][level];
