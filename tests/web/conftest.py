@@ -222,6 +222,12 @@ class Page:
         assert response.status == status, body
         return json.loads(body)
 
+    def shows(self, device: str) -> bool:
+        """Whether it has a value of this device."""
+        last = self.json("/api/v1/last")
+        valued = {value[0] for value in last["values"]}
+        return any(one["device"] == device and one["i"] in valued for one in last["series"])
+
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)

@@ -50,7 +50,7 @@ def test_a_reading_is_on_the_page_within_two_seconds(plant, page, follow, until)
     """From commit to the page's event, through the cache."""
     row = plant.row("a", "level")
     plant.commit([(row, now_us(), 1.0)])
-    until(lambda: page.json("/api/v1/last")["values"])
+    until(lambda: page.shows("a"))
     stream = follow(page)
     assert stream.response.getheader("Content-Type").startswith("text/event-stream")
     kind, board = stream.next()
@@ -69,7 +69,7 @@ def test_the_same_without_a_cache(plant, open_page, follow, until):
     row = plant.row("without", "level")
     plant.commit([(row, now_us(), 1.0)])
     page = open_page(NOBODY)
-    until(lambda: page.json("/api/v1/last")["values"])
+    until(lambda: page.shows("without"))
     stream = follow(page)
     stream.next("pulse")
     at = now_us()
@@ -87,7 +87,7 @@ def test_an_anomaly_begins_and_ends_in_place(plant, page, follow, until):
     """One finding, told twice: open, then ended; what a retry tells again is not told again."""
     row = plant.row("a", "level")
     plant.commit([(row, now_us(), 1.0)])
-    until(lambda: page.json("/api/v1/last")["values"])
+    until(lambda: page.shows("a"))
     stream = follow(page)
     stream.next("board")
     at = now_us()
@@ -122,7 +122,7 @@ def test_every_second_a_pulse(bare_page, follow):
 def test_a_new_series_brings_its_description(plant, page, follow, until):
     """It is described before its first value, and again when the record tells its unit."""
     plant.commit([(plant.row("a", "level"), now_us(), 1.0)])
-    until(lambda: page.json("/api/v1/last")["values"])
+    until(lambda: page.shows("a"))
     stream = follow(page)
     stream.next("board")
     at = now_us()
@@ -139,7 +139,7 @@ def test_a_new_series_brings_its_description(plant, page, follow, until):
 def test_a_page_that_does_not_read_is_hung_up_on(plant, page, follow, until):
     """It is cut off at a bound; other pages hear everything meanwhile."""
     plant.commit([(plant.row("a", "level"), now_us(), 1.0)])
-    until(lambda: page.json("/api/v1/last")["values"])
+    until(lambda: page.shows("a"))
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.connect(("127.0.0.1", page.port))

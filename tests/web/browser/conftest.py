@@ -49,7 +49,9 @@ class Tab:
     def until(self, expression: str, seconds: float = 10.0) -> Any:
         """Wait until the expression is true; returns its value."""
         deadline = time.monotonic() + seconds
-        while not (value := self.evaluate(expression)):
+        # What is found in the page comes as true: elements cannot leave it.
+        asked = f"Promise.resolve({expression}).then((v) => (v instanceof Object ? true : v))"
+        while not (value := self.evaluate(asked)):
             assert time.monotonic() < deadline, f"not so after {seconds} s: {expression}"
             time.sleep(0.05)
         return value
@@ -187,5 +189,9 @@ def browser(not_run: Callable[[str], NoReturn]) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tab(browser: Browser) -> Tab:
-    return browser.tab()
+def tab(browser: Browser) -> Iterator[Tab]:
+    """A tab in front: one behind others is not drawn."""
+    tab = browser.tab()
+    tab.call("Page.bringToFront")
+    yield tab
+    tab.call("Page.close")
