@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,8 @@ class Running:
         return self.said.read_text()
 
 
-@pytest.fixture(scope="module")
-def up() -> Iterator[Running]:
+@contextmanager
+def running_up() -> Iterator[Running]:
     """`floorlog up` with the demo plant, ended by Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="floorlog-cli-") as name:
         place = Path(name)
@@ -93,3 +94,17 @@ def up() -> Iterator[Running]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Running]:
+    """One `floorlog up` for the tests that leave it running."""
+    with running_up() as running:
+        yield running
+
+
+@pytest.fixture
+def own_up() -> Iterator[Running]:
+    """A `floorlog up` that the test may end."""
+    with running_up() as running:
+        yield running

@@ -111,16 +111,19 @@ def test_a_second_up_on_the_same_data_is_refused(floorlog, up):
 
 def test_two_workers_have_a_shard_each(up):
     """The workers share the two shards, and each has its own."""
-    logs = [(up.data / "log" / f"worker-{n}.log").read_text() for n in (1, 2)]
-    assert all("taken, epoch" in log for log in logs)
+    paths = [up.data / "log" / f"worker-{n}.log" for n in (1, 2)]
+    deadline = time.monotonic() + 30.0
+    while not all("taken, epoch" in path.read_text() for path in paths):
+        assert time.monotonic() < deadline, "a worker had no shard after 30 s"
+        time.sleep(0.2)
 
 
-def test_ctrl_c_ends_all(up):
+def test_ctrl_c_ends_all(own_up):
     """After Ctrl-C no process of this data directory is left, and the exit code is 0."""
-    children = psutil.Process(up.process.pid).children(recursive=True)
+    children = psutil.Process(own_up.process.pid).children(recursive=True)
     assert len(children) >= 6
-    up.process.send_signal(2)
-    assert up.process.wait(20) == 0, up.text()
+    own_up.process.send_signal(2)
+    assert own_up.process.wait(20) == 0, own_up.text()
     gone, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert len(gone) == len(children)
