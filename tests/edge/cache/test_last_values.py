@@ -133,7 +133,7 @@ def test_right_again_after_kill_and_restart(cache, shard, writer, until, caplog)
 
 
 def test_a_cache_that_hangs_never_delays_storing(cache, shard, writer, until):
-    """With the server stopped each publish takes < 20 ms; it is right within 5 s of going on."""
+    """With the server stopped no publish waits for it (it would, 1 s); right 5 s after it goes on."""
     rows = [shard.add(f"d{n}") for n in range(900)]
     one = writer()
     one.publish(shard.batch([(row, 0, 1.0) for row in rows]))
@@ -149,7 +149,7 @@ def test_a_cache_that_hangs_never_delays_storing(cache, shard, writer, until):
             time.sleep(0.03)
     finally:
         cache.supervisor.kill("valkey", signal.SIGCONT)
-    assert slowest < 0.02
+    assert slowest < 0.5
     took = until(lambda: {v.value for v in cache.values().values()} == {59.0})
     assert took < RIGHT_AGAIN_SECONDS
 
