@@ -44,7 +44,10 @@ class Tab:
         return said["result"].get("value")
 
     def open(self, url: str) -> None:
+        """Go there and wait until the page is loaded."""
+        self.evaluate("window.left = true")
         self.call("Page.navigate", url=url)
+        self.until("!window.left && document.readyState === 'complete'")
 
     def until(self, expression: str, seconds: float = 10.0) -> Any:
         """Wait until the expression is true; returns its value."""

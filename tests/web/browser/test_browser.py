@@ -95,6 +95,8 @@ def test_the_abnormal_comes_first(plant, page, shop, tab):
     tab.size(1440, 900)
     tab.open(shop + "/")
     tab.until(f"{tile('hot')}?.dataset.level === '3'")
+    tab.until("document.querySelector('.tile a').textContent === 'hot'")
+    tab.until(f"{tile('broken')}.textContent.includes('abnormal')")
     groups = tab.evaluate(
         "[...document.querySelectorAll('.group:not([hidden])')].map((g) => [g.querySelector('h3')"
         ".firstChild.data, [...g.querySelectorAll('.tile a')].map((a) => a.textContent)])"
