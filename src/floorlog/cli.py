@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from floorlog.config import Settings
     from floorlog.local.services import Services
     from floorlog.local.trial import Progress, Result
-    from floorlog.source.replay import Replay
+    from floorlog.source.csv_mapping import Mapping
 
 DATA = click.option(
     "--data",
@@ -154,13 +154,14 @@ def send(
     import signal
     import threading
 
+    from floorlog.source.replay import Replay
     from floorlog.source.sender import Sender
 
     if plant == (file is not None):
         raise InputError(
             "what to send is not clear", where="send", fix="name one CSV file, or say --plant"
         )
-    replay = None if file is None else _replay(file, wishes)
+    replay = None if file is None else Replay(_mappings([file], wishes)[0])
     settings = _settings(data, "floorlog_writer", "stream")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -187,40 +188,43 @@ def send(
 
 
 @floorlog.command("try")
-@click.argument("file", type=FILE)
+@click.argument("files", type=FILE, nargs=-1, required=True)
 @DATA
-@click.option("--once", is_flag=True, help="End when the file is through, without the page.")
+@click.option("--once", is_flag=True, help="End when all is through, without the page.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 @layout
-def try_(file: Path, data: Path | None, *, once: bool, as_json: bool, **wishes: object) -> None:
-    """Put a CSV file through the real stream and record, and say what was found.
+def try_(
+    files: tuple[Path, ...], data: Path | None, *, once: bool, as_json: bool, **wishes: object
+) -> None:
+    """Put CSV files through the real stream and record, and say what was found in all.
 
-    Without --data everything is gone afterwards.
+    Where no column names the device, each file is one of its own. Without --data everything is gone
+    afterwards.
     """
     import signal
 
     from floorlog.local.supervisor import Supervisor
     from floorlog.local.trial import Trial, place, shards_for
     from floorlog.local.up import page_port_of
-    from floorlog.source.pack import pack
+    from floorlog.source.convoy import Convoy
 
-    replay = _replay(file, wishes)
+    convoy = Convoy(_mappings(files, wishes))
     port = 0 if once else page_port_of(_page_port())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with place(data) as directory:
         supervisor = Supervisor(directory)
         with supervisor as services:
-            trial = Trial(supervisor, services, shards_for(file))
+            trial = Trial(supervisor, services, shards_for(*files))
             try:
                 with _bar() as tell:
                     result = trial.replay(
-                        pack(replay), lambda p: tell(replay.read_bytes, replay.size_bytes, p)
+                        convoy.records(), lambda p: tell(convoy.read_bytes, convoy.size_bytes, p)
                     )
             finally:
                 trial.close()
-            _say(replay.warnings())
-            print(_report(result, replay.skipped, as_json=as_json), flush=True)
+            _say(convoy.warnings())
+            print(_report(result, convoy.skipped, as_json=as_json), flush=True)
             if not once:
                 print(f"the page is there until Ctrl-C{trial.page(port)}", file=sys.stderr)
                 supervisor.run()
@@ -326,14 +330,15 @@ def _open_log(settings: "Settings") -> None:
     logging.getLogger("botocore").setLevel(max(level, logging.WARNING))
 
 
-def _replay(file: Path, wishes: dict[str, Any]) -> "Replay":
-    """The file as frames; its layout is shown on stderr."""
-    from floorlog.source.csv_shape import Wishes, guess
-    from floorlog.source.replay import Replay
+def _mappings(files: "Sequence[Path]", wishes: dict[str, Any]) -> "list[Mapping]":
+    """How the files become readings, which is shown on stderr."""
+    from floorlog.source.convoy import guess_all
+    from floorlog.source.csv_shape import Wishes
 
-    mapping = guess(file, Wishes(**{**wishes, "values": wishes["values"] or None}))
-    _say(mapping.describe())
-    return Replay(mapping)
+    mappings = guess_all(files, Wishes(**{**wishes, "values": wishes["values"] or None}))
+    for mapping in mappings:
+        _say(mapping.describe())
+    return mappings
 
 
 def _say(lines: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What `floorlog try` does: a file through the real stream, worker and record."""
+"""What `floorlog try` does: files through the real stream, worker and record."""
 
 import shutil
 import tempfile
@@ -30,7 +30,7 @@ SHARDS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a file, in readings; `anomalies` are findings that began."""
+    """What became of the files, in readings; `anomalies` are findings that began."""
 
     received: int
     stored: int
@@ -64,14 +64,16 @@ def place(data: Path | None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def shards_for(file: Path) -> int:
-    """How many shards a file of this size needs to go through in good time."""
-    text_bytes = file.stat().st_size * (GZIP_RATIO if file.suffix == ".gz" else 1)
+def shards_for(*files: Path) -> int:
+    """How many shards files of this size need to go through in good time."""
+    text_bytes = sum(
+        file.stat().st_size * (GZIP_RATIO if file.suffix == ".gz" else 1) for file in files
+    )
     return max(1, min(SHARDS_MAX, -(-text_bytes // FILE_BYTES_A_SHARD)))
 
 
 class Trial:
-    """One set of services with one worker, for one file.
+    """One set of services with one worker, for one call of `try`.
 
     Args:
         supervisor: of the services, started.

@@ -80,6 +80,12 @@ def guess(path: Path, wishes: Wishes = Wishes()) -> Mapping:  # frozen
     return mapping
 
 
+def device_of(path: Path) -> str:
+    """The device that a file is named after."""
+    name = path.name.removesuffix(".gz")
+    return name.rsplit(".", 1)[0] or name
+
+
 def check_zone(name: str) -> None:
     """Raise InputError where the zone is unknown."""
     try:
@@ -210,7 +216,6 @@ class _Sheet:
             values: tuple[ValueColumn, ...] = (ValueColumn(value, self.columns[value]),)
         else:
             values = self._values(taken, decimal)
-        name = self.path.name.removesuffix(".gz")
         return Mapping(
             self.path,
             encoding,
@@ -221,7 +226,7 @@ class _Sheet:
             time_columns,
             form,
             self.wishes.timezone,
-            self.wishes.device_name or name.rsplit(".", 1)[0] or name,
+            self.wishes.device_name or device_of(self.path),
             device,
             metric,
             unit,

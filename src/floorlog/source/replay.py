@@ -41,6 +41,7 @@ class Replay:
     """
 
     mapping: Mapping
+    block_rows: int = BLOCK_ROWS
     readings: int = 0  # in the frames given so far
     rows: int = 0
     skipped: int = 0
@@ -69,7 +70,7 @@ class Replay:
                 if row
             )
             _skip_until(rows, mapping)
-            while block := list(islice(rows, BLOCK_ROWS)):
+            while block := list(islice(rows, self.block_rows)):
                 self.rows += len(block)
                 found = frames(*self._timed(block))
                 self.readings += sum(len(frame.values) for frame in found)

@@ -72,3 +72,12 @@ def test_larger_files_get_more_shards(tmp_path, mib, shards):
         with (tmp_path / name).open("wb") as file:
             file.truncate(size)
         assert shards_for(tmp_path / name) == shards
+
+
+def test_the_sizes_of_several_files_add_up(tmp_path):
+    """Four files of 8 MiB need what one of 32 MiB needs."""
+    paths = [tmp_path / f"{n}.csv" for n in range(4)]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate(8 << 20)
+    assert shards_for(*paths) == 2
