@@ -3,8 +3,9 @@
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -13,7 +14,7 @@ from faults import FAULTS
 from ground import Site, wait_until
 from producer import Producer
 
-FAULTS_MIN = 36
+FAULTS_MIN = 36  # of 9 kinds: each four times
 READINGS_PER_SECOND_MIN = 2_000
 
 
@@ -21,7 +22,7 @@ def campaign(site: Site, seconds: float, faults_min: int, seed: int) -> Counter[
     """Strike in random order, each kind once a round, then compare; returns what was struck."""
     order = random.Random(seed)
     struck: Counter[str] = Counter()
-    took: Counter[str] = Counter()
+    took: dict[str, list[float]] = defaultdict(list)
     site.add_worker()
     site.add_worker()
     with Producer(site) as producer:
@@ -34,26 +35,32 @@ def campaign(site: Site, seconds: float, faults_min: int, seed: int) -> Counter[
                 FAULTS[kind](site)
                 site.wait_progress()
                 struck[kind] += 1
-                took[kind] += time.monotonic() - at
+                took[kind].append(time.monotonic() - at)
         ledger = producer.finish()
     site.wait_stored(len(ledger.owed))
-    spent = {kind: round(total / struck[kind], 1) for kind, total in took.items()}
     print(
-        f"seed {seed}: {struck.total()} faults in {time.monotonic() - began:.0f} s, seconds of each"
-        f" {spent}; {len(ledger.owed)} readings, {producer.rate:.0f}/s, {producer.again} records"
+        f"seed {seed}: {struck.total()} faults in {time.monotonic() - began:.0f} s,"
+        f" {len(ledger.owed)} readings, {producer.rate:.0f}/s, {producer.again} records"
         f" sent again, {site.count('duplicate')} duplicates"
     )
+    for kind, seconds in sorted(took.items()):
+        print(f"  {kind}: {len(seconds)} times, {mean(seconds):.1f} s, at most {max(seconds):.1f} s")
     assert producer.rate >= READINGS_PER_SECOND_MIN
     ledger.assert_kept(site)
     return struck
 
 
 @pytest.mark.slow
-def test_every_fault_once(new_site) -> None:
-    """Each kind of fault bites once under 2,500 readings a second: nothing lost, none doubled."""
+@pytest.mark.timeout(400)
+def test_every_fault_again_and_again(new_site) -> None:
+    """At least 30 faults, each kind at least 3 times, under 2,500 readings a second.
+
+    Each is proved to have bitten; nothing is lost, nothing doubled.
+    """
     with new_site() as site:
-        struck = campaign(site, 0.0, 1, random.randrange(10**6))
-    assert set(struck) == set(FAULTS)
+        struck = campaign(site, 0.0, FAULTS_MIN, random.randrange(10**6))
+    assert struck.total() >= 30
+    assert min(struck[kind] for kind in FAULTS) >= 3
 
 
 @pytest.mark.slow

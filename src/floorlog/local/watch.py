@@ -15,7 +15,7 @@ from floorlog.local.service import Cause, Death, Service
 
 PAUSE_SECONDS_MIN = 0.1
 PAUSE_SECONDS_MAX = 5.0
-HEALTHY_SECONDS = 30.0
+HEALTHY_SECONDS = 10.0  # what lived longer is started again at once: it is in no loop of crashes
 FIRST_START_SECONDS_MAX = 20.0
 PORT_ATTEMPTS_MAX = 5
 
