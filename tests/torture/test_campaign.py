@@ -43,8 +43,8 @@ def campaign(site: Site, seconds: float, faults_min: int, seed: int) -> Counter[
         f" {len(ledger.owed)} readings, {producer.rate:.0f}/s, {producer.again} records"
         f" sent again, {site.count('duplicate')} duplicates"
     )
-    for kind, seconds in sorted(took.items()):
-        print(f"  {kind}: {len(seconds)} times, {mean(seconds):.1f} s, at most {max(seconds):.1f} s")
+    for kind, each in sorted(took.items()):
+        print(f"  {kind}: {len(each)} times, {mean(each):.1f} s, at most {max(each):.1f} s")
     assert producer.rate >= READINGS_PER_SECOND_MIN
     ledger.assert_kept(site)
     return struck
