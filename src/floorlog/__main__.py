@@ -1,6 +1,11 @@
 """`python -m floorlog` is the command line."""
 
-from floorlog.cli import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:
+        from floorlog.cli import main
+
+        main()
+    except KeyboardInterrupt:  # while it still loads
+        sys.exit(130)

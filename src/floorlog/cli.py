@@ -4,7 +4,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 DATA = click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     metavar="DIR",
     help="The data directory of local services.",
+)
+
+PORT = click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="The page's; 0 takes a free one.",
 )
 
 FILE = click.Path(path_type=Path)
@@ -55,15 +61,16 @@ def floorlog() -> None:
 
 @floorlog.command()
 @DATA
+@PORT
 @click.option("--no-plant", is_flag=True, help="Without the demo plant.")
-def up(data: Path | None, *, no_plant: bool) -> None:
+def up(data: Path | None, port: int | None, *, no_plant: bool) -> None:
     """Run everything on this machine: services, demo plant, two workers, the page."""
     from floorlog.local.up import up as run
 
     run(
         _directory(data),
         with_plant=not no_plant,
-        page_port=_page_port(),
+        page_port=_page_port(port),
         say=lambda line: print(line, flush=True),
     )
 
@@ -190,30 +197,34 @@ def send(
 @floorlog.command("try")
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @DATA
+@PORT
 @click.option("--once", is_flag=True, help="End when all is through, without the page.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 @layout
 def try_(
-    files: tuple[Path, ...], data: Path | None, *, once: bool, as_json: bool, **wishes: object
+    files: tuple[Path, ...],
+    data: Path | None,
+    port: int | None,
+    *,
+    once: bool,
+    as_json: bool,
+    **wishes: object,
 ) -> None:
     """Put CSV files through the real stream and record, and say what was found in all.
 
     Where no column names the device, each file is one of its own. Without --data everything is gone
     afterwards.
     """
-    import signal
-
     from floorlog.local.supervisor import Supervisor
     from floorlog.local.trial import Trial, place, shards_for
     from floorlog.local.up import page_port_of
     from floorlog.source.convoy import Convoy
 
+    asked = _page_port(port)
     convoy = Convoy(_mappings(files, wishes))
-    port = 0 if once else page_port_of(_page_port())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    free = 0 if once else page_port_of(asked)
     with place(data) as directory:
-        supervisor = Supervisor(directory)
+        supervisor = Supervisor(directory, catch_signals=True, interrupt=True)
         with supervisor as services:
             trial = Trial(supervisor, services, shards_for(*files))
             try:
@@ -226,13 +237,14 @@ def try_(
             _say(convoy.warnings())
             print(_report(result, convoy.skipped, as_json=as_json), flush=True)
             if not once:
-                print(f"the page is there until Ctrl-C{trial.page(port)}", file=sys.stderr)
-                supervisor.run()
+                print(f"the page is there until Ctrl-C{trial.page(free)}", file=sys.stderr)
+                with suppress(KeyboardInterrupt):
+                    supervisor.run()
 
 
 @floorlog.command()
 @DATA
-@click.option("--port", type=click.IntRange(0, 65_535), help="Another port; 0 takes a free one.")
+@PORT
 def web(data: Path | None, port: int | None) -> None:
     """Show the page on loopback until SIGTERM or Ctrl-C."""
     from floorlog.web.app import serve
@@ -272,12 +284,13 @@ def _directory(data: Path | None) -> Path:
     return data if data is not None else default_directory(config.inherited())
 
 
-def _page_port() -> int | None:
-    """The page's port where one was asked for."""
+def _page_port(port: int | None) -> int | None:
+    """The page's port where one was asked for, by option or setting; any wrong setting is told."""
     from floorlog import config
 
+    settings = _load("web_port")
     asked = config.inherited().get(config.variable("web_port"))
-    return _load("web_port").web_port if asked else None
+    return settings.web_port if port is None and asked else port
 
 
 def _local(data: Path | None) -> "Services | None":
@@ -319,13 +332,7 @@ def _load(*needs: str) -> "Settings":
 def _open_log(settings: "Settings") -> None:
     import logging
 
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
-    if level is None:
-        raise SettingError(
-            f"FLOORLOG_LOG_LEVEL is {settings.log_level!r}",
-            where="environment",
-            fix="set it to DEBUG, INFO, WARNING or ERROR",
-        )
+    level = logging.getLevelNamesMapping()[settings.log_level]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(max(level, logging.WARNING))
 

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20_000
     poll_ms: Annotated[
         int, _doc("Pause between reads at the tip of a shard.", ge=200, le=5_000)
-    ] = 300
+    ] = 600
     snapshot_seconds: Annotated[
         float, _doc("Time between two snapshots of a shard's state.", ge=1, le=3_600)
     ] = 300.0
@@ -59,7 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_port: Annotated[int, _doc("Port of the page; 0 takes a free one.", ge=0, le=65_535)] = 8_080
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
-    log_level: Annotated[str, _doc("DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _doc("What the log holds: this and worse.")
+    ] = "INFO"
 
 
 # What would lead botocore past the keys that local services go by.
@@ -98,7 +100,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: object) -> S
     for field in Settings.__struct_fields__:
         text = env.get(variable(field))
         if text not in (None, ""):
-            given[field] = text
+            given[field] = text.upper() if field == "log_level" else text
     given.update({name: value for name, value in overrides.items() if value is not None})
     for field in ("stream", "redis", "db_secret"):
         if field not in given:
@@ -116,13 +118,28 @@ def _convert(given: dict[str, object]) -> Settings:
         kind = Settings.__annotations__[field]
         try:
             msgspec.convert(value, kind, strict=False)
-        except msgspec.ValidationError as error:
+        except msgspec.ValidationError:
+            defaults = {each.name: each.default for each in msgspec.structs.fields(Settings)}
+            meaning = _description(field).rstrip(".")
             raise SettingError(
-                f"{variable(field)} is {value!r}: {error}",
+                f"{variable(field)} is {value!r}, not {_wanted(field)}",
                 where="environment",
-                fix=_description(field),
+                fix=f"set it to such, or leave it out for {defaults[field]} ({meaning})",
             ) from None
     return msgspec.convert(given, Settings, strict=False)
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _wanted(field: str) -> str:
+    """What a setting takes, in words: `a whole number from 0 to 65535`."""
+    kind, *metas = get_args(Settings.__annotations__[field])
+    words = _KINDS.get(kind) or f"one of {', '.join(get_args(kind))}"
+    for meta in metas:
+        if meta.ge is not None:
+            words += f" from {meta.ge} to {meta.le}"
+    return words
 
 
 def _description(field: str) -> str:

@@ -16,6 +16,8 @@ from floorlog.errors import DataDirectoryError, DataDirectoryLocked
 REACH_SCRIPT = Path(__file__).with_name("reach.py")
 ROOT_DATA_DIRECTORY = Path("/var/lib/floorlog")
 LOCK_NAME = "lock"
+# What the system puts into the root of a disk.
+NOT_OTHERS = {"lost+found"}
 # Others may pass but not list: the servers' user must reach its part of a directory of root's.
 PASSAGE_MODE = 0o711
 PRIVATE_MODE = 0o700
@@ -105,10 +107,12 @@ def claim(directory: Path, account: Account | None) -> Path:
     """Create the data directory if needed and make sure that it can be used; returns it absolute.
 
     Raises:
-        DataDirectoryError: not a directory, not writable, or out of the account's reach.
+        DataDirectoryError: not a directory, not writable, out of the account's reach, or with files
+            in it that are not ours (a home directory, a checkout).
     """
     directory = directory.resolve()
     try:
+        _refuse_others(directory)
         _open_passage(directory, account)
         if not directory.is_dir():
             _create(directory, account)
@@ -121,6 +125,18 @@ def claim(directory: Path, account: Account | None) -> Path:
             fix="choose one that you may write with --data DIR",
         ) from error
     return directory
+
+
+def _refuse_others(directory: Path) -> None:
+    if not directory.is_dir() or (directory / LOCK_NAME).exists():
+        return
+    others = sorted({path.name for path in directory.iterdir()} - NOT_OTHERS)
+    if others:
+        raise DataDirectoryError(
+            f"the directory holds other things than Floorlog's data, such as {others[0]!r:.80}",
+            where=str(directory),
+            fix="choose a new or empty directory with --data DIR",
+        )
 
 
 def _open_passage(directory: Path, account: Account | None) -> None:

@@ -48,8 +48,10 @@ class Supervisor:
         ports: ports asked for by number, by service name; others are found, and kept from start to
             start.
         report: told each event, from the supervisor's thread; must return at once.
-        catch_signals: make Ctrl-C, SIGTERM and SIGHUP end `run` in order, and a second one at once.
+        catch_signals: make Ctrl-C, SIGTERM and SIGHUP end all in order, and a second one at once.
             From the main thread only.
+        interrupt: the first of these signals also raises KeyboardInterrupt where the main thread
+            is, for work that does not wait in `run`.
         bytes_free: tells the free bytes of a directory's disk.
 
     Raises:
@@ -65,6 +67,7 @@ class Supervisor:
         ports: Mapping[str, int] | None = None,
         report: Callable[[Event], None] | None = None,
         catch_signals: bool = False,
+        interrupt: bool = False,
         bytes_free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self.directory = directory
@@ -74,6 +77,8 @@ class Supervisor:
         self._asked_ports = dict(ports or {})
         self._tell = report
         self._catch_signals = catch_signals
+        self._interrupt = interrupt
+        self._is_asked_to_end = False  # by a signal, or by the end of the block
         self._bytes_free = bytes_free
         self._watched: list[Watched] = []
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -97,8 +102,14 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End everything."""
+        """End everything; what else went wrong because of that end is not the story to tell."""
+        was_asked = self._is_asked_to_end
         self.stop()
+        if isinstance(error, Exception):
+            if self._failure not in (None, error):
+                raise self._failure from error
+            if was_asked:
+                raise KeyboardInterrupt from error
 
     @property
     def days_left(self) -> float | None:
@@ -149,18 +160,20 @@ class Supervisor:
             self._thread = threading.Thread(target=self._work, name="supervisor", daemon=True)
             self._thread.start()
             for watched in self._watched:
-                self._await(watched.settled)
+                self.wait(watched.settled)
             write_ports(self.directory, self._ports.as_dict())
+            found = self.services
         except OSError as error:
             self.stop()
             raise start_error("the set of services", error) from error
         except BaseException:
             self.stop()
             raise
-        return self.services
+        return found
 
     def stop(self) -> None:
         """End everything in reverse order and let go of the directory; may be called again."""
+        self._is_asked_to_end = True
         self._ended.set()
         while self._thread is not None:
             try:
@@ -203,6 +216,24 @@ class Supervisor:
 
         return self._ask(join)
 
+    def wait(self, future: Future[T]) -> T:
+        """What `add` promised, once it is there; an end that somebody asks for ends the wait.
+
+        Raises:
+            FloorlogError: the program could not be started, or the services cannot go on.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came while waiting.
+        """
+        while True:
+            try:
+                return future.result(timeout=0.2)
+            except TimeoutError:
+                if future.done():
+                    raise
+            if self._failure is not None:
+                raise self._failure
+            if self._ended.is_set():
+                raise KeyboardInterrupt
+
     def pid(self, name: str) -> int:
         """The present process of a service; 0 while there is none."""
         return self._ask(lambda: self._pid(self._find(name)))
@@ -239,7 +270,7 @@ class Supervisor:
                 end_children([watched.child], self._hurry)
             return watched.resume()
 
-        return self._await(self._ask(begin))
+        return self.wait(self._ask(begin))
 
     def wait_ready(self, name: str, other_than_pid: int, seconds: float = 30.0) -> int:
         """Wait until a service is ready in another process than the one given; returns its pid.
@@ -295,19 +326,7 @@ class Supervisor:
         if self._thread is None:
             raise ServiceError("the services are not running", where=str(self.directory))
         self._requests.put(reply)
-        return self._await(answer)
-
-    def _await(self, future: Future[T]) -> T:
-        while True:
-            try:
-                return future.result(timeout=0.2)
-            except TimeoutError:
-                if future.done():
-                    raise
-            if self._failure is not None:
-                raise self._failure
-            if self._ended.is_set():
-                raise KeyboardInterrupt
+        return self.wait(answer)
 
     def _work(self) -> None:
         """The supervisor's thread: carries out requests, looks after the services, ends them."""
@@ -370,6 +389,11 @@ class Supervisor:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self._ended.is_set():
+        if self._is_asked_to_end:
             self._hurry.set()
-        self._ended.set()
+            return
+        self._is_asked_to_end = True
+        # Not set here: this may have come while the main thread holds the event's lock.
+        self._requests.put(self._ended.set)
+        if self._interrupt:
+            raise KeyboardInterrupt

@@ -61,7 +61,10 @@ def place(data: Path | None) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        try:
+            shutil.rmtree(directory, ignore_errors=True)
+        except KeyboardInterrupt:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def shards_for(*files: Path) -> int:

@@ -108,9 +108,9 @@ def page_port_of(asked: int | None) -> int:
         return PAGE_PORT if is_free(PAGE_PORT) else 0
     if asked and not is_free(asked):
         raise PortInUse(
-            f"port {asked} is in use",
-            where="FLOORLOG_WEB_PORT",
-            fix="set it to another one; 0 takes a free one",
+            f"port {asked} is in use by another program",
+            where="page",
+            fix="choose another with --port or FLOORLOG_WEB_PORT; 0 takes a free one",
         )
     return asked
 
@@ -123,7 +123,7 @@ def add_page(supervisor: Supervisor, services: Services, port: int) -> str:
     log = services.directory / "log" / "web.log"
     begin = log.stat().st_size if log.exists() else 0
     page = command("web", arguments, services.environment(OPERATOR), "http://")
-    supervisor.add(page).result()
+    supervisor.wait(supervisor.add(page))
     said = log.read_bytes()[begin:].decode("utf-8", "replace")
     address = [word for word in said.split() if word.startswith("http://")][-1]
     return f": {address}"

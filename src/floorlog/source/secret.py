@@ -9,6 +9,7 @@ from floorlog.config import Settings
 from floorlog.errors import SettingError
 
 FILE = "file:"
+ARN = "arn:"
 
 
 class Secret(msgspec.Struct):
@@ -49,6 +50,13 @@ def _content(settings: Settings) -> bytes:
                 where="DB_SECRET_ARN",
                 fix="name a file that this user may read, or a secret's ARN",
             ) from error
+    if not name.startswith(ARN):
+        # Not shown: it may be the secret itself.
+        raise SettingError(
+            "is neither an ARN nor file:PATH",
+            where="DB_SECRET_ARN",
+            fix="set it to the secret's ARN, or to file: and the path of a file that holds it",
+        )
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only on AWS
     from botocore.session import Session  # noqa: PLC0415 - only on AWS
 
