@@ -10,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from floorlog.store.arrays import adapt
+from floorlog.store.patient import Patient
 from floorlog.store.queries import sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -83,7 +84,9 @@ class Link:
         self._connection = None
 
     def _connect(self) -> Connection:
-        connection = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=0)
+        connection = Patient.connect(self._conninfo, autocommit=True, prepare_threshold=0)
+        # The server ends a statement after one lease; if it has not, it does not run itself.
+        connection.patience_s = 2 * self._lease_s
         try:
             connection.prepared_max = PREPARED_MAX
             adapt(connection)

@@ -18,6 +18,7 @@ from floorlog.store.answers import (
     StoredValue,
 )
 from floorlog.store.arrays import adapt
+from floorlog.store.patient import Patient
 from floorlog.store.queries import sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +37,7 @@ class Reader:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection: Patient | None = None
 
     def close(self) -> None:
         """End the connection."""
@@ -156,15 +157,16 @@ class Reader:
                 fix="see that it runs and is migrated, and that host, port and password are right",
             ) from error
 
-    def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _open(self) -> Patient:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = Patient.connect(
                 self._dsn,
                 autocommit=True,
                 connect_timeout=5,
                 application_name="floorlog reader",
                 prepare_threshold=0,
             )
+            self._connection.patience_s = _STATEMENT_SECONDS_MAX + 5
             adapt(self._connection)
             settings = {
                 "timezone": "UTC",

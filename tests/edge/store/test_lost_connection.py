@@ -17,7 +17,8 @@ class Wire:
 
     Attributes:
         cut: None passes all; "request" passes half of the next message and cuts; "reply" passes
-            the message, lets the server finish, and cuts instead of passing its reply.
+            the message, lets the server finish, and cuts instead of passing its reply; "silence"
+            holds everything back and leaves the line open, as a server that is paused does.
     """
 
     def __init__(self, port: int) -> None:
@@ -50,6 +51,8 @@ class Wire:
     def _pass(self, source, target, marked: threading.Event, from_client: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 20):
+                while self.cut == "silence":
+                    time.sleep(0.02)
                 if from_client and self.cut:
                     marked.set()
                 if marked.is_set() and self.cut == "request":
@@ -113,6 +116,18 @@ def test_a_request_lost_at_commit_is_unknown_and_the_batch_is_not_there(
     assert store.check(Check(lease)).number == 2
     record.commit(store, batch)
     assert [value for _, _, value in record.values()] == [0.0, 1.0, 2.0]
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(record, wire) -> None:
+    """Its line stays open and nothing comes: given up, and gone on with when it speaks again."""
+    dsn = psycopg.conninfo.make_conninfo(record.dsn(), host="127.0.0.1", port=wire.port)
+    store, lease = record.begin("ann", dsn=dsn, lease_s=1)
+    wire.cut = "silence"
+    reply = store.renew(Renew(lease, 0, -1))
+    assert isinstance(reply, Failed)
+    assert "the server was silent for 2 s" in reply.reason
+    wire.cut = None
+    assert not isinstance(store.renew(Renew(lease, 0, -1)), Failed)
 
 
 def test_a_session_that_is_ended_while_it_commits_is_unknown(record) -> None:
