@@ -19,10 +19,9 @@ from meter import Subject
 from place import Place
 
 SIDES = ("worker", "floor")
-POLL_MS = 300  # between two reads at a shard's tip, on both sides
+POLL_MS = 600  # between two reads at a shard's tip, on both sides
 WARM_SECONDS = 4
 IDLE_SECONDS = 15
-LIVE_ROUNDS = 2
 
 
 def start(place: Place, side: str, stream: str, *, follow: bool) -> Subject:
@@ -143,7 +142,7 @@ def measure(place: Place, rounds: int, seconds: int) -> dict[str, Any]:
             caught[side].append(catch_up(place, side, stream, work))
             say(f"round {number + 1} catch-up {side}: {shown(caught[side][-1])}")
         place.kinesis.delete_stream(StreamName=stream)
-    for number in range(min(rounds, LIVE_ROUNDS)):
+    for number in range(rounds):
         for side in SIDES if number % 2 == 0 else SIDES[::-1]:
             lived[side].append(live(place, side, f"live-{number}-{side}", seconds))
             say(f"round {number + 1} live {side}: {shown(lived[side][-1])}")

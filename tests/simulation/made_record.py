@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from floorlog.core import protocol as p
-from floorlog.core.pipeline import hash_key
 from floorlog.core.reading import MICROSECONDS, Batch, Gap
-from floorlog.core.series import KnownSeries
+from floorlog.core.series import KnownSeries, hash_key
 
 
 @dataclass

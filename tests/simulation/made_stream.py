@@ -4,9 +4,9 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from floorlog.core.pipeline import hash_key
 from floorlog.core.protocol import Expired, Fetch, Fetched, Gone, Seek, Shard, Sought
 from floorlog.core.reading import MICROSECONDS, Record
+from floorlog.core.series import hash_key
 
 SPACE = 1 << 128
 ITERATOR_SECONDS = 20.0

@@ -13,7 +13,7 @@ from faults import raised
 from ground import LEASE_SECONDS
 from producer import Ledger, put_all
 
-from floorlog.store.registry import hash_key
+from floorlog.core.series import hash_key
 
 ROUNDS = 20
 READINGS = 100  # a round and shard

@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -19,6 +20,9 @@ WRITE_SECONDS = 0.5
 CHECK_SECONDS = 1.0
 BACKOFF_SECONDS_MAX = 1.5
 CLOSE_SECONDS = 1.5
+# A worker that starts may have a backlog to store: the record is asked for all last values when
+# the worst of it is over. A cache lost later is made right at once.
+FIRST_REBUILD_SECONDS = 3.0
 SERIES_A_CALL_MAX = 500  # some 50 kB and 1 ms of the cache's one thread
 ANOMALIES_MAX = 2_000  # waiting ones; the oldest go first, and the page finds them in the record
 ANOMALIES_A_CALL_MAX = 200
@@ -57,6 +61,7 @@ class LastValues:
         self._generation: object = None
         self._lost = False
         self._rebuild_due = False
+        self._rebuild_from = time.monotonic() + FIRST_REBUILD_SECONDS
         self._misses = 0
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
         self._thread.start()
@@ -110,9 +115,10 @@ class LastValues:
             if self._lost:
                 self._lost = False
                 self._write_dirty()
-            if self._rebuild_due and self._record is not None:
-                self._write(list(self._record()))
-            self._rebuild_due = False
+            if self._rebuild_due and time.monotonic() >= self._rebuild_from:
+                if self._record is not None:
+                    self._write(list(self._record()))
+                self._rebuild_due = False
         except CacheError as error:
             return self._missed(f"{error}; storing goes on without it")
         except Exception as error:  # noqa: BLE001 - the record's reader: this thread must live on

@@ -13,14 +13,14 @@ class Limits:
     """What a consumer may take, and how patient it is. Times in seconds."""
 
     lease_s: float = 10.0
-    poll_s: float = 0.3  # between two reads at the tip
+    poll_s: float = 0.6  # between two reads at the tip
     fetch_s: float = 0.2  # between two reads at all: five a second, as Kinesis allows
     batch_records: int = 10_000
     batch_bytes: int = 4 * 1024 * 1024
     batch_readings: int = 20_000
     snapshot_s: float = 300.0
     snapshot_batches: int = 500
-    snapshot_first_s: float = 5.0
+    snapshot_first_s: float = 30.0
     backoff_s: float = 0.1
     backoff_max_s: float = 2.0
     skew_s: float = 1.0  # between the stream's clock and the database's

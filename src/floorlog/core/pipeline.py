@@ -1,6 +1,5 @@
 """From a batch of records to what one transaction commits: (state, batch) → (outcome, state)."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -20,13 +19,8 @@ from floorlog.core.protocol import (
     StoredState,
 )
 from floorlog.core.reading import MICROSECONDS, Anomaly, Code, Counts, Readings, Record, Reject
-from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable
+from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable, hash_key
 from floorlog.core.validate import pending, validate
-
-
-def hash_key(partition_key: str) -> int:
-    """The 128-bit hash by which Kinesis chooses the shard of a partition key."""
-    return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
 
 @dataclass(slots=True)
@@ -276,11 +270,10 @@ class Pipeline:
     def dump(self, version: int) -> bytes:
         """The state as bytes; `version`: of the lease, up to which foreign readings are in it."""
         table, marks = self.table, self.marks
-        self.panel.grow(len(table))
         rows = np.flatnonzero(table.id[: len(table)] != UNREGISTERED)
         rows = rows[np.argsort(table.id[rows], kind="stable")]
         kept = []
-        for row in rows.tolist():
+        for row, detectors in zip(rows.tolist(), self.panel.dump_all(rows), strict=True):
             held = marks.at(row)
             key = self.hashes.get(row)
             kept.append(
@@ -290,7 +283,7 @@ class Pipeline:
                     bool(marks.known[row]) and int(table.home[row]) == self.lease_id,
                     int(marks.ts[row]) if held else None,
                     held,
-                    self.panel.dump(row),
+                    detectors,
                 )
             )
         return snapshot.encode(self.lease_id, version, self.clock_s, kept)

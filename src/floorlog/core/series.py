@@ -1,5 +1,6 @@
 """The series that a shard has seen, as columns: names once, everything else by row."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from numpy.typing import NDArray
 from floorlog.core.reading import Kind
 
 UNREGISTERED = 0
+
+
+def hash_key(partition_key: str) -> int:
+    """The 128-bit hash by which Kinesis chooses the shard of a partition key."""
+    return int.from_bytes(hashlib.md5(partition_key.encode(), usedforsecurity=False).digest())
 
 
 @dataclass(frozen=True, slots=True)

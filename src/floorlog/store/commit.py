@@ -77,25 +77,7 @@ class Committer:
         return Committed(batch.version, now, wanted, catalogue)
 
     def _send(self, connection: Connection, batch: Batch, hints: Hints) -> None:
-        counts = batch.counts
         place = {"lease_id": batch.lease_id, "number": batch.number}
-        connection.execute(
-            sql("add_batch"),
-            {
-                **place,
-                "epoch": batch.epoch,
-                "clock_s": batch.clock_s,
-                "checkpoint": str(batch.checkpoint),
-                "sequence": str(batch.sequence),
-                "catalogue": batch.catalogue,
-                "records": counts.records,
-                "received": counts.received,
-                "stored": counts.stored,
-                "rejected": counts.rejected,
-                "duplicate": counts.duplicate,
-                "conflict": counts.conflict,
-            },
-        )
         self._send_readings(connection, batch, place)
         for name, parameters in events_of(batch):
             connection.execute(sql(name), {**place, **parameters})

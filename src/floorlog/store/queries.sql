@@ -218,6 +218,10 @@ SELECT epoch, ended FROM floorlog.lease WHERE lease_id = %(lease_id)s FOR SHARE;
 -- One worker at a time gives numbers to names: they stay dense, and nobody waits in a circle.
 SELECT pg_advisory_xact_lock(4706882);
 
+-- :name join_by_hash
+-- Hundreds of names at once are joined by hash, which a session otherwise may not.
+SELECT set_config('enable_hashjoin', 'on', true);
+
 -- :name known_names
 -- The series of these names.
 SELECT s.series_id, s.device, s.metric, s.kind, s.unit, h.lease_id
@@ -299,13 +303,6 @@ ORDER BY r.recorded_at, r.lease_id, r.number, r.part;
 
 -- ── committing ────────────────────────────────────────────────────────────────────────────────
 
--- :name add_batch
--- The head of a batch.
-INSERT INTO floorlog.batch (lease_id, number, epoch, clock_s, sequence_before, sequence, catalogue,
-    records, received, stored, rejected, duplicate, conflict)
-VALUES (%(lease_id)s, %(number)s, %(epoch)s, %(clock_s)s, %(checkpoint)s::numeric, %(sequence)s::numeric,
-    %(catalogue)s, %(records)s, %(received)s, %(stored)s, %(rejected)s, %(duplicate)s, %(conflict)s);
-
 -- :name add_open_row
 -- One row of readings.
 INSERT INTO floorlog.open_row (number, t_min, t_max, clock_s, home_version, lease_id, slot, home, tick_us,
@@ -357,7 +354,7 @@ ON CONFLICT (lease_id) DO UPDATE SET number = excluded.number, state = excluded.
     recorded_at = excluded.recorded_at;
 
 -- :name advance
--- Move the lease on by one batch: fails unless it stands exactly where this worker believes.
+-- Move the lease on by one batch and write its head: fails unless it stands exactly where this worker believes.
 SELECT now_us, is_wanted, newer, newer_body FROM floorlog.advance(%(lease_id)s, %(epoch)s, %(number)s,
     %(version)s, %(checkpoint)s::numeric, %(sequence)s::numeric, %(clock_s)s, %(read_at)s, %(behind_ms)s,
     %(catalogue)s, %(counted)s, %(ended)s, %(lease_s)s);

@@ -1,19 +1,12 @@
 """Numbers for series and codes for state names, at first sight."""
 
-import hashlib
-
 import numpy as np
 
 from floorlog.core.protocol import Fenced, Register, Registered
+from floorlog.core.series import hash_key
 from floorlog.store.link import Connection, transaction
 from floorlog.store.queries import sql
 from floorlog.store.takeover import known
-
-
-def hash_key(partition_key: str) -> int:
-    """The 128-bit number by which Kinesis chooses a record's shard: MD5 of its partition key."""
-    digest = hashlib.md5(partition_key.encode(), usedforsecurity=False).digest()
-    return int.from_bytes(digest)
 
 
 def register(connection: Connection, command: Register, series_max: int) -> Registered | Fenced:
@@ -37,6 +30,7 @@ def register(connection: Connection, command: Register, series_max: int) -> Regi
         if held is None or held != (command.lease.epoch, False):
             return Fenced()
         connection.execute(sql("lock_names"))
+        connection.execute(sql("join_by_hash"))
         connection.execute(sql("rekey_series"), asked)
         fresh = connection.execute(sql("add_series"), asked, binary=True).fetchall()
         series = connection.execute(sql("known_names"), asked, binary=True).fetchall()

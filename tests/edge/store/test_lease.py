@@ -22,9 +22,8 @@ from floorlog.core.protocol import (
     Want,
 )
 from floorlog.core.reading import Kind
-from floorlog.core.series import SeriesKey
+from floorlog.core.series import SeriesKey, hash_key
 from floorlog.store.leases import parents_first
-from floorlog.store.registry import hash_key
 
 HALF = 2**127
 WHOLE = Shard("parent", (), 0, 2 * HALF - 1)

@@ -4,8 +4,7 @@ import threading
 
 from floorlog.core.protocol import Fenced, Register, Registered, Take
 from floorlog.core.reading import Kind
-from floorlog.core.series import SeriesKey
-from floorlog.store.registry import hash_key
+from floorlog.core.series import SeriesKey, hash_key
 
 
 def key(device: str, *, kind: Kind = Kind.NUMBER, unit: str | None = None, partition: str = "p"):

@@ -1,7 +1,7 @@
 """Taking over: the snapshot, what came after it, and what children start from."""
 
 from floorlog.core.protocol import Fenced, Load, Shard, Survey, Take
-from floorlog.store.registry import hash_key
+from floorlog.core.series import hash_key
 
 HALF = 2**127
 

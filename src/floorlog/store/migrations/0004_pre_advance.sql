@@ -1,4 +1,4 @@
--- The fence: moves a lease on by one batch, or stops the transaction.
+-- The fence: moves a lease on by one batch and writes its head, or stops the transaction.
 
 -- SQLSTATEs: FL001 the lease is not the caller's any more; FL002 another shard raised its version;
 -- FL003 it does not stand where the caller believes, although it is the caller's.
@@ -43,6 +43,10 @@ BEGIN
         RAISE EXCEPTION 'lease % is at version %, not %', of_lease, stands.version, of_version
             USING ERRCODE = 'FL002';
     END IF;
+    INSERT INTO floorlog.batch (lease_id, number, epoch, clock_s, sequence_before, sequence, catalogue,
+        records, received, stored, rejected, duplicate, conflict)
+    VALUES (of_lease, to_number, of_epoch, to_clock_s, from_checkpoint, to_checkpoint, by_catalogue,
+        counted[1], counted[2], counted[3], counted[4], counted[5], counted[6]);
     now_us := extract(epoch FROM now_at) * 1000000;
     SELECT c.version, c.body INTO newer, newer_body
         FROM floorlog.catalogue AS c WHERE c.version > by_catalogue ORDER BY c.version DESC LIMIT 1;

@@ -139,16 +139,18 @@ RETURNS SETOF reading LANGUAGE sql STABLE AS $$
 $$;
 
 -- The newest reading that stands of these series among the rows that end at or after `cut`, and not
--- counting times after `to_us`. Each row's series are unpacked once, then found by bisection.
+-- counting times after `to_us`. Each row is unpacked once, then its series found by bisection.
 CREATE FUNCTION newest_in(of_series int4[], cut int8, to_us int8)
 RETURNS TABLE (series_id int4, at_us int8, value float8, quality int8, recorded_at timestamptz, arrived_s int8)
 LANGUAGE sql STABLE AS $$
     SELECT DISTINCT ON (u.series_id) u.series_id, u.at_us, u.value, coalesce(u.quality, 0), u.recorded_at,
         u.clock_s - coalesce(u.arrived, 0)
     FROM (
-        SELECT o.*, o.series || '{}'::int4[] AS sorted
+        SELECT o.recorded_at, o.clock_s, o.t_min, o.tick_us, o.conflict, o.series || '{}' AS sorted,
+            o.ts || '{}' AS ts, o.ts_wide || '{}' AS ts_wide, o.value || '{}' AS value,
+            o.quality || '{}' AS quality, o.arrived || '{}' AS arrived
         FROM floorlog.rows_between(cut, to_us) AS o
-        OFFSET 0  -- keeps the unpacked series
+        OFFSET 0  -- keeps what was unpacked
     ) AS r
     CROSS JOIN LATERAL (
         SELECT e.series_id, width_bucket(e.series_id - 1, r.sorted) AS before,
