@@ -166,10 +166,9 @@ def run_everything(tally: Tally, seed: int, extra: Sequence[str]) -> None:
     """Run all that is not marked long: in parallel, then those that need the machine alone."""
     parallel = ["-n", PROCESSES, "--dist", "loadgroup", *extra]
     rounds = {
-        "tests": ["-m", "not long and not serial and not slow", *parallel],
-        "serial tests": ["-m", "not long and serial and not slow", *extra],
-        "slow tests": ["-m", "not long and not serial and slow", *parallel],
-        "slow serial tests": ["-m", "not long and serial and slow", *extra],
+        "tests": ["-m", "not long and not slow", *parallel],
+        "slow tests": ["-m", "not long and slow and not serial", *parallel],
+        "serial tests": ["-m", "not long and serial", *extra],
     }
     for part, options in rounds.items():
         run_round(tally, part, options, seed)
@@ -211,7 +210,7 @@ def show_shares(tally: Tally) -> None:
         slowest = max(cases, key=lambda case: case.seconds)
         took = sum(case.seconds for case in cases)
         print(f"{took:7.1f} {len(cases):6}  {room} ({slowest.seconds:.1f} {slowest.test})")
-    quick = sum(tally.seconds.get(part, 0.0) for part in ("tests", "serial tests"))
+    quick = tally.seconds.get("tests", 0.0)
     if quick:
         verdict = "OVER ITS BUDGET" if quick > QUICK_SECONDS_MAX else "within its budget"
         print(f"\nwhat is not marked slow: {quick:.0f} s of {QUICK_SECONDS_MAX} s, {verdict}")

@@ -11,6 +11,8 @@ from hypothesis.configuration import set_hypothesis_home_dir
 PROJECT = Path(__file__).parent.parent
 # Rooms whose tests share servers within a file: xdist keeps such a file on one process.
 SHARED_BY_FILE = ("edge", "record", "web", "infra", "docs", "real")
+# Folders whose files share them as well, which are slow to start.
+SHARED_BY_FOLDER = ("edge/store", "edge/cache", "web")
 # Rooms whose tests need the machine for themselves.
 SERIAL = ("torture", "bench")
 
@@ -32,13 +34,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their room, before xdist reads the groups."""
+    """Mark tests by their room, before xdist reads the groups; what is serial is slow."""
     for item in items:
-        room = item.path.relative_to(PROJECT / "tests").parts[0]
-        if room in SERIAL:
+        path = item.path.relative_to(PROJECT / "tests")
+        if path.parts[0] in SERIAL:
             item.add_marker(pytest.mark.serial)
-        elif room in SHARED_BY_FILE and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        elif path.parts[0] in SHARED_BY_FILE and item.get_closest_marker("xdist_group") is None:
+            folder = path.parent.as_posix()
+            group = folder if folder in SHARED_BY_FOLDER else path.with_suffix("").as_posix()
+            item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("serial") is not None:
+            item.add_marker(pytest.mark.slow)
 
 
 def report_not_run(reason: str) -> NoReturn:

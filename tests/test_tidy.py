@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -49,6 +50,7 @@ UNIT_FIRST = re.compile(r"^_?(ms|us|ns|kib|mib|gib|secs?|msecs?|usecs?)_[a-z]")
 ENVIRONMENT_EXCEPTIONS: dict[str, str] = {}
 
 
+@cache
 def tracked() -> list[Path]:
     """Every file that git tracks or would track, in the checkout."""
     listed = subprocess.run(
@@ -62,15 +64,16 @@ def tracked() -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def texts() -> Iterator[tuple[Path, str]]:
+@cache
+def texts() -> list[tuple[Path, str]]:
     """Every tracked text file with its text; others (pictures, corpora) are passed over."""
-    for file in tracked():
-        data = file.read_bytes()
-        if b"\0" in data[:8192]:
-            continue
-        yield file.relative_to(ROOT), data.decode(errors="replace")
+    read = [(file.relative_to(ROOT), file.read_bytes()) for file in tracked()]
+    return [
+        (path, data.decode(errors="replace")) for path, data in read if b"\0" not in data[:8192]
+    ]
 
 
+@cache
 def sources(*rooms: str) -> list[tuple[Path, str, ast.Module]]:
     """Every Python file below these folders: path, text and syntax tree."""
     found = []

@@ -63,6 +63,7 @@ def test_the_detector_is_registered(package: Path) -> None:
     assert done.stdout.split().count("jump") == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_the_shared_checks_take_it_in_and_pass(package: Path) -> None:
     """Step 3: the checks over all detectors run on it without being told, and it keeps to them."""
     options = ["-q", "-k", "jump", "-p", "no:xdist", "-o", f"cache_dir={package.parent}/cache"]

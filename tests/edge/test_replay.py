@@ -362,6 +362,7 @@ def test_nothing_is_packed_of_nothing():
     assert list(pack([[]])) == []
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_is_said(tmp_path: Path):
     """A gzip file cut off in its middle ends in one clear line, after what could be read."""
     rows = "\n".join(f"2026-01-01 00:00:00.{at:06},{at * 7919 % 10007}" for at in range(200_000))

@@ -83,6 +83,7 @@ def test_the_same_without_a_cache(plant, open_page, follow, until):
     assert time.monotonic() - began < SEEN_SECONDS_MAX + 0.5
 
 
+@pytest.mark.slow
 def test_an_anomaly_begins_and_ends_in_place(plant, page, follow, until):
     """One finding, told twice: open, then ended; what a retry tells again is not told again."""
     row = plant.row("a", "level")
@@ -107,6 +108,7 @@ def test_an_anomaly_begins_and_ends_in_place(plant, page, follow, until):
     assert kept.end == at + 5
 
 
+@pytest.mark.slow
 def test_every_second_a_pulse(bare_page, follow):
     """The browser can tell a silent plant from a dead feed."""
     stream = follow(bare_page)
@@ -217,6 +219,7 @@ def test_the_cache_s_death_and_return_are_survived(plant, page, follow, until):
     assert next_value(stream, at) == 3.0
 
 
+@pytest.mark.slow
 def test_a_lost_database_connection_is_made_anew(plant, page, follow, until):
     """The record's session may be ended at any time: the page says so at most for a moment."""
     plant.commit([(plant.row("a", "level"), now_us(), 1.0)])

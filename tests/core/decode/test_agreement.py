@@ -183,6 +183,7 @@ def test_both_ways_of_reading_agree(datas: list[bytes]):
     assert in_columns(datas) == with_care(datas)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [each.name for each in FORMATS])
 @given(data=st.data())
 def test_no_format_raises(name: str, data: st.DataObject):
@@ -199,6 +200,7 @@ def test_random_bytes_never_raise(magic: bytes, data: bytes):
     assert in_columns([magic + data]) == with_care([magic + data])
 
 
+@pytest.mark.slow
 @given(st.lists(messages, min_size=1, max_size=6), st.data())
 def test_cutting_into_batches_changes_nothing(datas: list[bytes], data: st.DataObject):
     """A record gives the same readings and rejects whichever records are decoded with it."""
@@ -208,6 +210,7 @@ def test_cutting_into_batches_changes_nothing(datas: list[bytes], data: st.DataO
         assert first == [seen for seen in second if int(str(seen[0])) < cut], part
 
 
+@pytest.mark.slow
 @given(st.lists(messages, min_size=1, max_size=4))
 def test_the_bytes_of_a_reading_say_it_again(datas: list[bytes]):
     """`data_of` gives, for every reading, bytes that decode to this reading alone."""

@@ -103,6 +103,7 @@ def frame_of(count: int) -> bytes:
     return f'{{"device_id":"a","ts":1,"values":{{{values}}}}}'.encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -50,17 +50,17 @@ def check(day: Day, whole: tuple[list[Anomaly], list[bytes]], seeds: range) -> N
 
 
 def test_random_cuts_give_the_same_bits(day: Day, whole: tuple[list[Anomaly], list[bytes]]) -> None:
-    """8 cuttings of a day, with ticks, reloads, undone batches and sorted ones: one digest."""
-    check(day, whole, range(8))
+    """2 cuttings of a day, with ticks, reloads, undone batches and sorted ones: one digest."""
+    check(day, whole, range(2))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [8, 56, 104, 152])
+@pytest.mark.parametrize("first", [2, 52, 102, 152])
 def test_many_random_cuts_give_the_same_bits(
     day: Day, whole: tuple[list[Anomaly], list[bytes]], first: int
 ) -> None:
     """Together with those above, 200 cuttings of the day give one digest."""
-    check(day, whole, range(first, first + 48))
+    check(day, whole, range(first, first + 50))
 
 
 def test_a_change_of_one_bit_is_noticed(day: Day, whole: tuple[list[Anomaly], list[bytes]]) -> None:

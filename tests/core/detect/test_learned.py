@@ -28,7 +28,14 @@ def noise(count: int, series: int = SERIES, seed: int = 1) -> Values:
     return 60 + cycle[:, None] + chance.normal(size=(count, series))
 
 
-@pytest.mark.parametrize(("size", "share"), [(6.0, 0.85), (9.0, 1.0), (-9.0, 1.0)])
+@pytest.mark.parametrize(
+    ("size", "share"),
+    [
+        (6.0, 0.85),
+        pytest.param(9.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(-9.0, 1.0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_sustained_step_is_found(size: float, share: float) -> None:
     """A step of 6 deviations is found in most series, one of 9 in all, within 10 s."""
     value = noise(5000)
@@ -47,6 +54,7 @@ def test_a_spike_is_found_and_passes() -> None:
     assert len(ends) >= 0.9 * SERIES
 
 
+@pytest.mark.slow
 def test_noise_raises_no_more_than_one_in_ten_hours() -> None:
     """At 1 Hz, a daily cycle with noise: at most one false finding in 10 sensor-hours."""
     count = 6000
@@ -89,6 +97,7 @@ def counter(at: Values, chance: np.random.Generator) -> Values:
     return np.cumsum(chance.poisson(1, size=at.shape), axis=0).astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "most"),
     [
@@ -117,6 +126,7 @@ def test_novelty_says_nothing_until_calibrated() -> None:
     assert judge(value, detectors=[Novelty()]) == []
 
 
+@pytest.mark.slow
 def test_a_fault_is_not_learned_at_once() -> None:
     """A step of 9 deviations stays found for a minute; after hours it is the new normal."""
     value = noise(12_000, 8)
@@ -128,6 +138,7 @@ def test_a_fault_is_not_learned_at_once() -> None:
     assert len(lasted) >= len(start) == 8
 
 
+@pytest.mark.slow
 def test_a_pause_is_no_step() -> None:
     """After an hour without readings a new level is taken as it is."""
     before = noise(3000, 8)
@@ -166,6 +177,7 @@ def test_a_stuck_sensor_is_found_and_released() -> None:
     assert len([e for e in events if e.detector == "novelty" and e.phase == "start"]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hold", [4, 10, 100])
 def test_series_that_keep_their_values_are_not_judged(hold: int) -> None:
     """A sensor that reports each value several times, by its nature, may rest for long."""

@@ -183,6 +183,7 @@ def test_names_are_distinct_and_short() -> None:
     assert all(name.replace("_", "").isalpha() and name.islower() for name in names)
 
 
+@pytest.mark.slow
 @EVERY
 def test_findings_come_and_go_rarely(detector: Detector) -> None:
     """White noise around a limit, for an hour: an alarm that flaps is bounded to two a minute."""

@@ -79,6 +79,7 @@ def test_any_order_ends_at_the_newest(cache, shard, writer, until):
     until(lambda: {d: last.value for (d, _), last in cache.values().items()} == expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["FLUSHALL", "DEL"])
 def test_right_again_after_a_flush_quiet_series_included(cache, shard, writer, until, loss):
     """A flush or an eviction is noticed within 5 s; what nobody here read comes from the record."""
@@ -132,6 +133,7 @@ def test_right_again_after_kill_and_restart(cache, shard, writer, until, caplog)
     assert "right again" in caplog.records[1].message
 
 
+@pytest.mark.slow
 def test_a_cache_that_hangs_never_delays_storing(cache, shard, writer, until):
     """With the server stopped no publish waits for it; it is right 5 s after going on."""
     rows = [shard.add(f"d{n}") for n in range(900)]

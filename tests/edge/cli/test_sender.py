@@ -81,6 +81,7 @@ def test_create_says_whether_it_was_there(sender):
     assert not sender.create(1)
 
 
+@pytest.mark.slow
 def test_more_than_a_shard_takes_in_a_second_is_paced(sender, wire):
     """1,800 records into one shard: no refusal, each there once, in order, in about a second."""
     sender.create(1)
@@ -115,6 +116,7 @@ def test_whole_requests_that_fail_go_again(sender, wire, kind):
     assert set(numbers(records)) == set(range(50))
 
 
+@pytest.mark.slow
 def test_large_records_go_in_requests_that_the_stream_takes(sender, wire):
     """Five records of 900 kB over four shards: below 5 MiB a request, each there once."""
     sender.create(4)

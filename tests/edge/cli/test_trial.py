@@ -32,6 +32,7 @@ def running(tmp_path_factory):
     assert not directory.exists()
 
 
+@pytest.mark.slow
 def test_everything_is_accounted_for(running, monkeypatch):
     """Good, bad, repeated and contradicting readings: each is in exactly the count it belongs to.
 

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.slow  # starts the whole of `try`
+
 KEYS = {
     "received", "stored", "rejected", "duplicate", "conflict", "gaps", "series", "anomalies",
     "skipped", "seconds",

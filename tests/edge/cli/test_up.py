@@ -8,6 +8,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import psutil
+import pytest
+
+pytestmark = pytest.mark.slow  # starts the whole of `up`
 
 COUNTS = {"received", "stored", "rejected", "duplicate", "conflict", "gaps", "lag"}
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each command is a process of its own
+
 SET = {
     "KINESIS_STREAM_NAME": "none",
     "REDIS_ENDPOINT": "127.0.0.1:1",

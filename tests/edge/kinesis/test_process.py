@@ -229,6 +229,7 @@ def test_it_is_small_and_on_loopback(run):
     process.end(signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_without_limits_it_takes_more_than_a_shard_may(run):
     """With the limits off 10,000 records go into one shard at once, and come out in one answer."""
     process = run("--limits", "off")

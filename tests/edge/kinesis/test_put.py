@@ -173,6 +173,7 @@ def test_one_full_shard_fails_only_its_own_records(limited):
     ] * 3
 
 
+@pytest.mark.slow
 def test_without_limits_nothing_is_throttled(server):
     """`--limits off` takes as much as comes, and still refuses what is too large."""
     for _ in range(6):

@@ -8,7 +8,7 @@ import pytest
 from floorlog.core.reading import Anomaly, Kind
 from floorlog.core.series import SeriesKey
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("page")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 EVIL = "<img src=x onerror=alert(1)>"
 TILES = "[...document.querySelectorAll('.tile')]"
