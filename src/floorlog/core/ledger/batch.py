@@ -129,18 +129,22 @@ class Columns:
     batch: Ints | None = None  # a number for each reading's batch; None: all of one
 
 
-def records_of(columns: Columns, registry: Registry) -> tuple[NDArray[Any], Ints]:
-    """The readings as records in the order of their leaves, and where each leaf begins.
+def groups(columns: Columns, registry: Registry) -> tuple[NDArray[np.intp] | None, Ints]:
+    """An order of the readings (None: as they are) in which leaves lie together; their begins.
 
     The last begin is the count of readings.
     """
-    places = registry.places(columns.series)
-    key = registry.devices(places)
+    key = registry.devices(registry.places(columns.series))
     if columns.batch is not None:
         key = columns.batch * (int(key.max(initial=0)) + 1) + key
-    order, begins = _grouped(key)
-    records = np.empty(len(key), RECORD)
-    records["name"] = registry.names(places, columns.value)
+    return _grouped(key)
+
+
+def records_of(columns: Columns, registry: Registry) -> tuple[NDArray[Any], Ints]:
+    """The readings as records in the order of their leaves, and where each leaf begins."""
+    order, begins = groups(columns, registry)
+    records = np.empty(len(columns.series), RECORD)
+    records["name"] = registry.names(registry.places(columns.series), columns.value)
     records["ts"] = columns.ts
     records["value"] = columns.value
     records["flags"] = columns.conflict * CONFLICT + columns.late * LATE
