@@ -20,6 +20,9 @@ BUS = "valkey-bus"
 # reported, an evicted last value would look like a device that never spoke. AWS's default
 # (volatile-lru) comes to the same for keys without an expiry.
 MEMORY = ("--maxmemory", "192mb", "--maxmemory-policy", "noeviction")
+# A node that had no slots at first waits as long as this, up to 5 s, before it calls its cluster
+# whole; there is no other node that it could be for.
+NODE_TIMEOUT_MS = 500
 STOPS = (Stop(signal.SIGTERM, 2.0), Stop(signal.SIGKILL, 2.0))
 
 
@@ -60,6 +63,7 @@ class Valkey:
         argv = [str(server), "--port", str(port), "--bind", LOOPBACK, "--dir", str(self.directory)]
         argv += ["--cluster-enabled", "yes", "--cluster-port", str(bus_port)]
         argv += ["--cluster-config-file", "nodes.conf", "--cluster-announce-ip", LOOPBACK]
+        argv += ["--cluster-node-timeout", str(NODE_TIMEOUT_MS)]
         argv += ["--save", "", "--appendonly", "no", "--maxclients", "256", *MEMORY]
         argv += ["--daemonize", "no", "--loglevel", "notice"]
         return Program(self.name, argv, STOPS, SERVER_ENVIRONMENT, self._account)

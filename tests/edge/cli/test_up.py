@@ -92,6 +92,21 @@ def test_the_page_answers(up):
     assert healthy(address.rstrip(";") + "api/v1/health")
 
 
+@pytest.mark.slow
+def test_live_values_are_shown(up):
+    """Whoever opens the page is told everything once, then values of the plant as they come."""
+    address = next(w for w in up.text().split() if w.startswith("http://") and w.endswith("/;"))
+    kinds: list[str] = []
+    with urlopen(address.rstrip(";") + "api/v1/live", timeout=60) as feed:
+        while kinds.count("values") < 2:
+            field, _, text = feed.readline().decode().strip().partition(": ")
+            if field == "event":
+                kinds.append(text)
+            elif field == "data" and kinds[-1] == "values":
+                assert all(len(row) == 5 for row in json.loads(text))
+    assert kinds[0] == "board"
+
+
 def test_status_speaks_to_people_too(floorlog, up):
     """Without --json there is a row for each shard, one for the total, and who lives."""
     answer = floorlog("status", "--data", str(up.data))
