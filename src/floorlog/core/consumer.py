@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from floorlog.core.cursor import Cursor, Limits
+from floorlog.core.ledger.batch import root_of
 from floorlog.core.pipeline import Draft, Outcome, Pipeline, Question
 from floorlog.core.protocol import (
     Check,
@@ -449,7 +450,7 @@ class Consumer:
             # The first records may be older than the lease, whose making `read_at` begins with.
             first = self.cursor.checkpoint < 0
             read_at = records[-1].arrival if first else max(read_at, records[-1].arrival)
-        return Batch(
+        batch = Batch(
             lease_id=self.lease.lease_id,
             epoch=self.lease.epoch,
             number=self.number + 1,
@@ -475,3 +476,5 @@ class Consumer:
             read_at=read_at,
             moved=tuple(others.tolist()),
         )
+        leaves, root = root_of(batch, pipeline.registry)
+        return replace(batch, leaves=leaves, root=root)

@@ -11,6 +11,7 @@ from floorlog.core import snapshot
 from floorlog.core.catalogue import Catalogue, SeriesRules
 from floorlog.core.decode import Decoded, decode
 from floorlog.core.detect.panel import Panel
+from floorlog.core.ledger.batch import Registry
 from floorlog.core.protocol import (
     Found,
     Registered,
@@ -72,6 +73,7 @@ class Pipeline:
     marks: mark.Marks = field(default_factory=mark.Marks)
     panel: Panel = field(default_factory=Panel)
     states: dict[str, int] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
     catalogue: Catalogue = field(default_factory=Catalogue)
     catalogue_version: int = 0
     clock_s: int = -1
@@ -107,6 +109,7 @@ class Pipeline:
             if series.series_id in registered.fresh:
                 self.marks.known[row] = series.home == self.lease_id
         self.states.update(registered.states)
+        self.registry.learn_states(registered.states)
 
     def learn(self, series: Iterable[KnownSeries]) -> None:
         """Take over what the record says; a series that comes home has an unknown mark."""
@@ -117,6 +120,7 @@ class Pipeline:
             if self.table.knows(entry.series_id)
         }
         self.table.learn(known)
+        self.registry.learn(known)
         self.marks.grow(len(self.table))
         for entry in known:
             if before.get(entry.series_id) != entry.home:
@@ -249,6 +253,7 @@ class Pipeline:
         Returns per lease the version up to which foreign readings are in the marks.
         """
         self.states = dict(stored.states)
+        self.registry.learn_states(self.states)
         self.learn(stored.series)
         self.hashes = {self.table.row_of(series): key for series, key in stored.hashes.items()}
         newest = max(stored.catalogues, default=0)

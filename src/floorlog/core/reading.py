@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,8 @@ class Batch:
     anomalies: tuple[Anomaly, ...] = ()
     anomaly_series: tuple[int, ...] = ()  # durable series id per anomaly
     gaps: tuple[Gap, ...] = ()
+    leaves: int = 0  # of the tree over readings, rejects, anomalies and gaps (core/ledger)
+    root: bytes = sha256().digest()  # of that tree
     snapshot: bytes | None = None  # the shard's state after batch `snapshot_number`
     snapshot_number: int = 0  # the batch before this one, when a snapshot is given
     ended: bool = False  # the shard's last batch

@@ -6,6 +6,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from floorlog.core.ledger.batch import storable
 from floorlog.core.protocol import (
     Commit,
     Committed,
@@ -149,6 +150,8 @@ class Committer:
             "behind_ms": batch.behind_ms,
             "catalogue": batch.catalogue,
             "counted": counted,
+            "leaves": batch.leaves,
+            "root": batch.root,
             "ended": batch.ended,
             "lease_s": self._lease_s,
         }
@@ -226,8 +229,3 @@ def _anomalies(batch: Batch) -> dict[str, Any]:
         "expected": np.array([one.expected for one in found], np.float64),
         "reasons": [storable(one.reason) for one in found],
     }
-
-
-def storable(text: str) -> str:
-    """Words about bad input may quote it: PostgreSQL takes neither NUL nor lone surrogates."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")

@@ -6,7 +6,7 @@ import psycopg
 
 from floorlog.core.protocol import Failed, Fenced, Refused, Stale, Unknown
 
-# The fence's SQLSTATEs, see migrations/0004_pre_advance.sql.
+# The fence's SQLSTATEs, see migrations/0005_pre_advance.sql.
 FENCED = "FL001"
 STALE = "FL002"
 ELSEWHERE = "FL003"

@@ -42,19 +42,7 @@ ON CONFLICT DO NOTHING;
 
 -- :name end_older_streams
 -- End the shards of earlier streams of this name, with a gap each: their rest can not be read.
-WITH older AS (
-    UPDATE floorlog.stream SET gone = true
-    WHERE arn = %(arn)s AND created_at < %(created_at)s AND NOT gone RETURNING stream_id, created_at
-), closed AS (
-    UPDATE floorlog.lease AS l SET ended = true, owner = NULL, wanted_by = NULL, expires_at = NULL, gaps = l.gaps + 1
-    FROM older WHERE l.stream_id = older.stream_id AND NOT l.ended
-    RETURNING l.lease_id, l.number, l.read_at, l.clock_s, older.created_at
-)
-INSERT INTO floorlog.gap (lease_id, number, begin_us, end_us, cause)
-SELECT lease_id, number,
-    CASE WHEN read_at >= 0 THEN read_at WHEN clock_s >= 0 THEN clock_s * 1000000 ELSE floorlog.to_us(created_at) END,
-    floorlog.to_us(now()), 'stream gone'
-FROM closed;
+SELECT floorlog.end_older_streams(%(arn)s, %(created_at)s);
 
 -- :name say_alive
 -- This worker's sign of life.
@@ -100,7 +88,7 @@ ORDER BY l.lease_id FOR NO KEY UPDATE OF l;
 
 -- :name take_lease
 -- Make the lease this worker's, under a new epoch.
-UPDATE floorlog.lease SET owner = %(worker)s, wanted_by = NULL, epoch = epoch + 1,
+UPDATE floorlog.lease AS l SET digest = coalesce(l.digest, floorlog.digest(l)), owner = %(worker)s, wanted_by = NULL, epoch = epoch + 1,
     expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
     read_at = CASE
         WHEN greatest(read_at, %(read_at)s) < 0 THEN floorlog.to_us(clock_timestamp())
@@ -357,7 +345,8 @@ ON CONFLICT (lease_id) DO UPDATE SET number = excluded.number, state = excluded.
 -- Move the lease on by one batch and write its head: fails unless it stands exactly where this worker believes.
 SELECT now_us, is_wanted, newer, newer_body FROM floorlog.advance(%(lease_id)s, %(epoch)s, %(number)s,
     %(version)s, %(checkpoint)s::numeric, %(sequence)s::numeric, %(clock_s)s, %(read_at)s, %(behind_ms)s,
-    %(catalogue)s, %(counted)s, %(ended)s, %(lease_s)s);
+    %(catalogue)s, %(counted)s, %(leaves)s, %(root)s, %(ended)s,
+    %(lease_s)s);
 
 -- ── reading ───────────────────────────────────────────────────────────────────────────────────
 

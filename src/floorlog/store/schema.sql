@@ -27,6 +27,8 @@ CREATE TABLE lease (
     version int8 NOT NULL DEFAULT 0,
     checkpoint numeric(60) NOT NULL DEFAULT -1,
     number int8 NOT NULL DEFAULT 0,
+    digest bytea,
+    head bytea NOT NULL DEFAULT '',
     clock_s int8 NOT NULL DEFAULT -1,
     read_at int8 NOT NULL DEFAULT -1,
     behind_ms int8 NOT NULL DEFAULT 0,
@@ -54,6 +56,8 @@ COMMENT ON COLUMN lease.epoch IS 'outside: raised with every take-over; the fenc
 COMMENT ON COLUMN lease.version IS 'outside: raised when another shard stores a series homed here';
 COMMENT ON COLUMN lease.checkpoint IS 'derived: sequence number of the last batch, -1 for none';
 COMMENT ON COLUMN lease.number IS 'derived: number of the last batch, 0 for none';
+COMMENT ON COLUMN lease.digest IS 'derived: hash of what the shard is, kept from its first holder on';
+COMMENT ON COLUMN lease.head IS 'derived: hash of the last batch''s entry, empty for none';
 COMMENT ON COLUMN lease.clock_s IS 'derived: arrival clock of the last batch, seconds UTC';
 COMMENT ON COLUMN lease.read_at IS 'outside: arrival up to which the shard was read, µs UTC';
 COMMENT ON COLUMN lease.behind_ms IS 'outside: how far the reader was behind the shard''s tip';
@@ -152,6 +156,9 @@ CREATE TABLE batch (
     rejected int4 NOT NULL,
     duplicate int4 NOT NULL,
     conflict int4 NOT NULL,
+    leaves int4 NOT NULL,
+    root bytea NOT NULL,
+    head bytea NOT NULL,
     PRIMARY KEY (lease_id, number, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON COLUMN batch.lease_id IS 'evidence: the shard';
@@ -168,6 +175,9 @@ COMMENT ON COLUMN batch.stored IS 'evidence: readings stored';
 COMMENT ON COLUMN batch.rejected IS 'evidence: rejects stored';
 COMMENT ON COLUMN batch.duplicate IS 'evidence: readings that the record held already';
 COMMENT ON COLUMN batch.conflict IS 'evidence: stored readings that contradict an earlier one';
+COMMENT ON COLUMN batch.leaves IS 'evidence: leaves of the tree over its readings, rejects, anomalies and gaps';
+COMMENT ON COLUMN batch.root IS 'evidence: root of that tree (RFC 6962)';
+COMMENT ON COLUMN batch.head IS 'derived: hash of its entry, chained to the one before';
 
 -- One row per batch, split by slot of time and by the series' home. All arrays have one place per
 -- reading, sorted by series, time and arrival; NULL stands for an array without content.
@@ -369,6 +379,77 @@ END
 $$;
 REVOKE ALL ON FUNCTION make_months(int4) FROM PUBLIC;
 SELECT make_months(2);
+-- The ledger's bytes, as docs/reference/ledger.md gives them and core/ledger writes them.
+
+-- A field as in binary COPY: its length, then its bytes; -1 alone for NULL.
+CREATE FUNCTION field(value bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT int4send(coalesce(length(value), -1)) || coalesce(value, '')
+$$;
+CREATE FUNCTION field(value text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT floorlog.field(convert_to(value, 'UTF8'))
+$$;
+CREATE FUNCTION field(value int8) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT floorlog.field(int8send(value))
+$$;
+CREATE FUNCTION field(value float8) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT floorlog.field(float8send(value))
+$$;
+
+-- A time as µs since 1970, cut to what slots can number.
+CREATE FUNCTION to_us(t timestamptz) RETURNS int8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN t = 'infinity' THEN 3800000000000000000
+        WHEN t = '-infinity' THEN -3800000000000000000
+        ELSE least(greatest(extract(epoch FROM t) * 1000000, -3800000000000000000), 3800000000000000000)::int8
+    END
+$$;
+
+CREATE FUNCTION digest(s series) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001001'::bytea || floorlog.field(s.series_id::int8) || floorlog.field(s.device)
+        || floorlog.field(s.metric) || floorlog.field(s.kind::int8) || floorlog.field(s.unit))
+$$;
+CREATE FUNCTION digest(s state) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001101'::bytea || floorlog.field(s.code::int8) || floorlog.field(s.name))
+$$;
+CREATE FUNCTION digest(l lease) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001201'::bytea || floorlog.field(l.lease_id::int8) || floorlog.field(s.arn)
+        || floorlog.field(floorlog.to_us(s.created_at)) || floorlog.field(l.shard_id)
+        || floorlog.field(array_to_string(l.parents, ',')) || floorlog.field(l.hash_begin::text)
+        || floorlog.field(l.hash_end::text))
+    FROM floorlog.stream AS s WHERE s.stream_id = l.stream_id
+$$;
+CREATE FUNCTION digest(c catalogue) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001301'::bytea || floorlog.field(c.version::int8)
+        || floorlog.field(sha256(convert_to(c.body::text, 'UTF8'))) || floorlog.field(floorlog.to_us(c.recorded_at)))
+$$;
+CREATE FUNCTION digest(a audit_event) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001401'::bytea || floorlog.field(floorlog.to_us(a.recorded_at)) || floorlog.field(a.actor)
+        || floorlog.field(a.action) || floorlog.field(sha256(convert_to(a.detail::text, 'UTF8'))))
+$$;
+CREATE FUNCTION digest(g gap) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x000401'::bytea || floorlog.field(g.begin_us) || floorlog.field(g.end_us) || floorlog.field(g.cause))
+$$;
+
+-- The heads of these shards, one after the other in the order of their numbers: what the first entry
+-- of a child is chained to.
+CREATE FUNCTION heads(of_leases int4[]) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT coalesce(string_agg(p.head, '' ORDER BY p.lease_id), '') FROM floorlog.lease AS p
+    WHERE p.lease_id = ANY (of_leases)
+$$;
+
+-- The hash of a batch's entry. `counted`: records, received, stored, rejected, duplicate, conflict.
+CREATE FUNCTION entry(
+    shard bytea, number int8, epoch int8, clock_s int8, recorded_us int8, catalogue int8,
+    sequence_before numeric, sequence numeric, counted int8[], leaves int8, root bytea, previous bytea
+) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x002001'::bytea || floorlog.field(shard) || floorlog.field(number) || floorlog.field(epoch)
+        || floorlog.field(clock_s) || floorlog.field(recorded_us) || floorlog.field(catalogue)
+        || floorlog.field(sequence_before::text) || floorlog.field(sequence::text)
+        || floorlog.field(counted[1]) || floorlog.field(counted[2]) || floorlog.field(counted[3])
+        || floorlog.field(counted[4]) || floorlog.field(counted[5]) || floorlog.field(counted[6])
+        || floorlog.field(leaves) || floorlog.field(root) || floorlog.field(previous))
+$$;
 -- The fence: moves a lease on by one batch and writes its head, or stops the transaction.
 
 -- SQLSTATEs: FL001 the lease is not the caller's any more; FL002 another shard raised its version;
@@ -378,6 +459,7 @@ CREATE FUNCTION advance(
     from_checkpoint numeric, to_checkpoint numeric,
     to_clock_s int8, to_read_at int8, to_behind_ms int8, by_catalogue int8,
     counted int8[],  -- records, received, stored, rejected, duplicate, conflict, gaps
+    of_leaves int8, of_root bytea,
     is_ended bool, lease_seconds float8,
     OUT now_us int8, OUT is_wanted bool, OUT newer int4, OUT newer_body text
 )
@@ -385,6 +467,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     stands floorlog.lease;
     now_at timestamptz := clock_timestamp();
+    new_head bytea;
 BEGIN
     UPDATE floorlog.lease AS l SET
         number = to_number, checkpoint = to_checkpoint, clock_s = to_clock_s,
@@ -396,10 +479,15 @@ BEGIN
         records = l.records + counted[1], received = l.received + counted[2],
         stored = l.stored + counted[3], rejected = l.rejected + counted[4],
         duplicate = l.duplicate + counted[5], conflict = l.conflict + counted[6],
-        gaps = l.gaps + counted[7]
+        gaps = l.gaps + counted[7],
+        -- On the row as it stood: the head of the batch before.
+        head = floorlog.entry(
+            l.digest, to_number, of_epoch, to_clock_s, floorlog.to_us(now()), by_catalogue, from_checkpoint,
+            to_checkpoint, counted, of_leaves, of_root,
+            CASE WHEN to_number = 1 THEN floorlog.heads(l.parents) ELSE l.head END)
     WHERE l.lease_id = of_lease AND l.epoch = of_epoch AND l.number = to_number - 1
         AND l.version = of_version AND l.checkpoint = from_checkpoint AND NOT l.ended
-    RETURNING l.wanted_by IS NOT NULL INTO is_wanted;
+    RETURNING l.wanted_by IS NOT NULL, l.head INTO is_wanted, new_head;
     IF NOT FOUND THEN
         SELECT * INTO stands FROM floorlog.lease AS l WHERE l.lease_id = of_lease;
         IF stands.epoch IS DISTINCT FROM of_epoch THEN
@@ -415,31 +503,49 @@ BEGIN
             USING ERRCODE = 'FL002';
     END IF;
     INSERT INTO floorlog.batch (lease_id, number, epoch, clock_s, sequence_before, sequence, catalogue,
-        records, received, stored, rejected, duplicate, conflict)
+        records, received, stored, rejected, duplicate, conflict, leaves, root, head)
     VALUES (of_lease, to_number, of_epoch, to_clock_s, from_checkpoint, to_checkpoint, by_catalogue,
-        counted[1], counted[2], counted[3], counted[4], counted[5], counted[6]);
+        counted[1], counted[2], counted[3], counted[4], counted[5], counted[6], of_leaves, of_root, new_head);
     now_us := extract(epoch FROM now_at) * 1000000;
     SELECT c.version, c.body INTO newer, newer_body
         FROM floorlog.catalogue AS c WHERE c.version > by_catalogue ORDER BY c.version DESC LIMIT 1;
 END
 $$;
-REVOKE ALL ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], bool, float8) FROM PUBLIC;
+REVOKE ALL ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8) FROM PUBLIC;
+
+-- Ends the shards of earlier streams of this name, each by an entry with a gap: their rest can not
+-- be read. Under a new epoch, so that nobody takes the entry for a commit of his own.
+CREATE FUNCTION end_older_streams(of_arn text, before timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    l floorlog.lease;
+    g floorlog.gap;
+BEGIN
+    FOR l IN
+        SELECT o.* FROM floorlog.lease AS o JOIN floorlog.stream AS s ON s.stream_id = o.stream_id
+        WHERE s.arn = of_arn AND s.created_at < before AND NOT s.gone AND NOT o.ended
+        ORDER BY o.lease_id FOR NO KEY UPDATE OF o
+    LOOP
+        g := (now(), l.lease_id, l.number + 1,
+            CASE WHEN l.read_at >= 0 THEN l.read_at WHEN l.clock_s >= 0 THEN l.clock_s * 1000000
+                ELSE (SELECT floorlog.to_us(s.created_at) FROM floorlog.stream AS s WHERE s.stream_id = l.stream_id)
+            END, floorlog.to_us(now()), 'stream gone');
+        INSERT INTO floorlog.gap SELECT g.*;
+        UPDATE floorlog.lease AS o SET epoch = l.epoch + 1, digest = coalesce(o.digest, floorlog.digest(o))
+            WHERE o.lease_id = l.lease_id;
+        PERFORM floorlog.advance(l.lease_id, l.epoch + 1, l.number + 1, l.version, l.checkpoint, l.checkpoint,
+            greatest(l.clock_s, 0), -1, 0, l.catalogue, '{0,0,0,0,0,0,1}', 1, floorlog.digest(g), true, 0);
+    END LOOP;
+    UPDATE floorlog.stream SET gone = true WHERE arn = of_arn AND created_at < before AND NOT gone;
+END
+$$;
+REVOKE ALL ON FUNCTION end_older_streams(text, timestamptz) FROM PUBLIC;
 -- Readings as rows: the view, and the functions that reach a range of time without unpacking all.
 
 -- The lengths of slots by their number, in µs.
 CREATE FUNCTION widths(OUT width int2, OUT length_us int8) RETURNS SETOF record
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     VALUES (0::int2, 1800000000::int8), (1::int2, 86400000000), (2::int2, 2592000000000), (3::int2, 864000000000000)
-$$;
-
--- A time as µs since 1970, cut to what slots can number.
-CREATE FUNCTION to_us(t timestamptz) RETURNS int8
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE
-        WHEN t = 'infinity' THEN 3800000000000000000
-        WHEN t = '-infinity' THEN -3800000000000000000
-        ELSE least(greatest(extract(epoch FROM t) * 1000000, -3800000000000000000), 3800000000000000000)::int8
-    END
 $$;
 
 -- µs since 1970 as a time: exact from 1684 to 2255, to some µs beyond. Its argument stands once, so
@@ -674,7 +780,8 @@ GRANT UPDATE ON lease, worker, series_home, shard_state TO floorlog_writer;
 GRANT UPDATE (gone) ON stream TO floorlog_writer;
 GRANT DELETE ON worker TO floorlog_writer;  -- names of workers that are long gone
 GRANT EXECUTE ON FUNCTION make_months(int4) TO floorlog_writer, floorlog_keeper;
-GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], bool, float8)
+GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8)
     TO floorlog_writer;
+GRANT EXECUTE ON FUNCTION end_older_streams(text, timestamptz) TO floorlog_writer;
 
 GRANT INSERT ON audit_event, catalogue TO floorlog_operator;

@@ -80,12 +80,19 @@ def full_batch(record, lease, ids, states, number):
     )
 
 
+def hashed(batch, registry):
+    """The batch with its leaves counted, as the consumer commits it."""
+    leaves, top = root_of(batch, registry)
+    return replace(batch, leaves=leaves, root=top)
+
+
 def filled(record, store, lease, count=6):
     """A record of some batches, one of them a tick; the batches and the registry."""
     registry, ids = plant(record, store, lease)
     states = [float(code) for (code,) in record.run("SELECT code FROM floorlog.state")]
     batches = [full_batch(record, lease, ids, states, n + 1) for n in range(count)]
     batches.append(record.batch(lease, count + 1))
+    batches = [hashed(batch, registry) for batch in batches]
     for batch in batches:
         record.commit(store, batch)
     return batches, registry
@@ -168,6 +175,25 @@ def test_entries(checked) -> None:
                 c.stored, c.rejected, c.duplicate, c.conflict, *root_of(batch, registry), previous,
             )  # fmt: skip
             assert leaf_hash(written) == bytes(hashed)
+
+
+def test_heads_are_chained(checked) -> None:
+    """The store chains each batch's entry to the one before, as plain SQL finds it in the rows."""
+    store, lease = checked.begin()
+    batches, registry = filled(checked, store, lease)
+    for batch in batches:
+        assert (batch.leaves, batch.root) == root_of(batch, registry)
+    wrong = checked.run(
+        "SELECT number FROM (SELECT b.*, lag(b.head, 1, '') OVER (ORDER BY b.number) AS before"
+        " FROM floorlog.batch AS b) AS b"
+        " WHERE head IS DISTINCT FROM entry_hash(lease_id, number, before)"
+    )
+    assert wrong == []
+    ((head,),) = checked.run(
+        "SELECT l.head = b.head FROM floorlog.lease AS l JOIN floorlog.batch AS b"
+        " ON b.lease_id = l.lease_id AND b.number = l.number"
+    )
+    assert head
 
 
 def shard_of(record, lease) -> bytes:

@@ -27,6 +27,8 @@ CREATE TABLE lease (
     version int8 NOT NULL DEFAULT 0,
     checkpoint numeric(60) NOT NULL DEFAULT -1,
     number int8 NOT NULL DEFAULT 0,
+    digest bytea,
+    head bytea NOT NULL DEFAULT '',
     clock_s int8 NOT NULL DEFAULT -1,
     read_at int8 NOT NULL DEFAULT -1,
     behind_ms int8 NOT NULL DEFAULT 0,
@@ -54,6 +56,8 @@ COMMENT ON COLUMN lease.epoch IS 'outside: raised with every take-over; the fenc
 COMMENT ON COLUMN lease.version IS 'outside: raised when another shard stores a series homed here';
 COMMENT ON COLUMN lease.checkpoint IS 'derived: sequence number of the last batch, -1 for none';
 COMMENT ON COLUMN lease.number IS 'derived: number of the last batch, 0 for none';
+COMMENT ON COLUMN lease.digest IS 'derived: hash of what the shard is, kept from its first holder on';
+COMMENT ON COLUMN lease.head IS 'derived: hash of the last batch''s entry, empty for none';
 COMMENT ON COLUMN lease.clock_s IS 'derived: arrival clock of the last batch, seconds UTC';
 COMMENT ON COLUMN lease.read_at IS 'outside: arrival up to which the shard was read, µs UTC';
 COMMENT ON COLUMN lease.behind_ms IS 'outside: how far the reader was behind the shard''s tip';

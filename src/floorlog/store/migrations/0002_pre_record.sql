@@ -15,6 +15,9 @@ CREATE TABLE batch (
     rejected int4 NOT NULL,
     duplicate int4 NOT NULL,
     conflict int4 NOT NULL,
+    leaves int4 NOT NULL,
+    root bytea NOT NULL,
+    head bytea NOT NULL,
     PRIMARY KEY (lease_id, number, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON COLUMN batch.lease_id IS 'evidence: the shard';
@@ -31,6 +34,9 @@ COMMENT ON COLUMN batch.stored IS 'evidence: readings stored';
 COMMENT ON COLUMN batch.rejected IS 'evidence: rejects stored';
 COMMENT ON COLUMN batch.duplicate IS 'evidence: readings that the record held already';
 COMMENT ON COLUMN batch.conflict IS 'evidence: stored readings that contradict an earlier one';
+COMMENT ON COLUMN batch.leaves IS 'evidence: leaves of the tree over its readings, rejects, anomalies and gaps';
+COMMENT ON COLUMN batch.root IS 'evidence: root of that tree (RFC 6962)';
+COMMENT ON COLUMN batch.head IS 'derived: hash of its entry, chained to the one before';
 
 -- One row per batch, split by slot of time and by the series' home. All arrays have one place per
 -- reading, sorted by series, time and arrival; NULL stands for an array without content.

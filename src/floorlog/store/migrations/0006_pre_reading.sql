@@ -6,16 +6,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     VALUES (0::int2, 1800000000::int8), (1::int2, 86400000000), (2::int2, 2592000000000), (3::int2, 864000000000000)
 $$;
 
--- A time as µs since 1970, cut to what slots can number.
-CREATE FUNCTION to_us(t timestamptz) RETURNS int8
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE
-        WHEN t = 'infinity' THEN 3800000000000000000
-        WHEN t = '-infinity' THEN -3800000000000000000
-        ELSE least(greatest(extract(epoch FROM t) * 1000000, -3800000000000000000), 3800000000000000000)::int8
-    END
-$$;
-
 -- µs since 1970 as a time: exact from 1684 to 2255, to some µs beyond. Its argument stands once, so
 -- that the planner puts the expression in the call's place: three times as fast.
 CREATE FUNCTION from_us(us int8) RETURNS timestamptz

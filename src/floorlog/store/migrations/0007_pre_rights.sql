@@ -10,7 +10,8 @@ GRANT UPDATE ON lease, worker, series_home, shard_state TO floorlog_writer;
 GRANT UPDATE (gone) ON stream TO floorlog_writer;
 GRANT DELETE ON worker TO floorlog_writer;  -- names of workers that are long gone
 GRANT EXECUTE ON FUNCTION make_months(int4) TO floorlog_writer, floorlog_keeper;
-GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], bool, float8)
+GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8)
     TO floorlog_writer;
+GRANT EXECUTE ON FUNCTION end_older_streams(text, timestamptz) TO floorlog_writer;
 
 GRANT INSERT ON audit_event, catalogue TO floorlog_operator;
