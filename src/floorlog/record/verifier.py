@@ -277,7 +277,7 @@ class Names:
 
     def of(self, series_id: int) -> Json:
         """Id, device, metric, kind and unit of a series."""
-        need(series_id in self.series, f"series {series_id} is not declared")
+        need(series_id in self.series, "a series is not declared")
         return self.series[series_id][1]
 
     def record(self, row: Json) -> bytes:
@@ -378,7 +378,7 @@ class Export:
         written = [time_text(ts), device, metric, *shown, unit or "", str(quality)]
         written += [time_text(arrival_s * 1_000_000, "seconds"), str(flags)]
         again = [*written, *row[9:11], str(series_id), str(ts)]
-        need(row == again, f"that is not how {','.join(again)} is written")
+        need(row == again, "a field is not written as an export writes it")
         return self.names.record([series_id, ts, value, quality, arrival_s, flags])
 
     def leaves(self, batch: list[str]) -> list[bytes]:
