@@ -179,6 +179,15 @@ class Record:
         """Run a statement as the superuser."""
         return self.server.run(self.database, statement, *arguments)
 
+    def connect(self, role: str) -> psycopg.Connection[Any]:
+        """A session of a role, each statement its own transaction."""
+        return psycopg.connect(self.dsn(role), autocommit=True)
+
+    def run_as(self, role: str, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as a role."""
+        with self.connect(role) as connection:
+            return connection.execute(statement, arguments).fetchall()
+
     def store(
         self,
         worker: str = "ann",

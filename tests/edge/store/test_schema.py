@@ -27,10 +27,11 @@ from floorlog.store.queries import QUERIES, parse
 STORE = Path(migrating.__file__).parent
 RECORD = {
     "series", "state", "batch", "open_row", "reject", "anomaly", "conflict", "gap", "catalogue",
-    "audit_event",
+    "audit_event", "log_leaf", "note",
 }  # fmt: skip
 UPDATED = {"lease", "worker", "series_home", "shard_state"}
-BY_MONTH = {"batch", "open_row", "reject", "anomaly", "conflict", "gap", "audit_event"}
+LOG = {"log_leaf", "note"}
+BY_MONTH = {"batch", "open_row", "reject", "anomaly", "conflict", "gap", "audit_event", *LOG}
 
 # Everything that makes a schema, as text.
 SHAPE = """
@@ -181,7 +182,7 @@ def test_no_role_may_change_or_remove_what_is_recorded(record, role) -> None:
 
 
 def test_who_may_add_what(record) -> None:
-    """Readers nothing, the operator events and catalogues, the writer the rest."""
+    """Readers nothing, the operator events and catalogues, the keeper the log, writers the rest."""
     rows = record.run(
         "SELECT r.name, c.relname FROM pg_class AS c CROSS JOIN unnest(%s::text[]) AS r (name)"
         " WHERE c.relnamespace = 'floorlog'::regnamespace AND c.relkind IN ('r', 'p')"
@@ -189,9 +190,10 @@ def test_who_may_add_what(record) -> None:
         list(LOGIN_ROLES),
     )
     by_role = {role: {table for name, table in rows if name == role} for role in LOGIN_ROLES}
-    assert by_role[READER] == by_role[KEEPER] == set()
+    assert by_role[READER] == set()
+    assert by_role[KEEPER] == LOG
     assert by_role[OPERATOR] == {"audit_event", "catalogue"}
-    assert by_role[WRITER] == (RECORD - {"audit_event"}) | UPDATED | {"stream"}
+    assert by_role[WRITER] == (RECORD - {"audit_event"} - LOG) | UPDATED | {"stream"}
     assert record.run("SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = %s", OWNER) == [
         (False, False)
     ]

@@ -175,12 +175,14 @@ COMMENT ON COLUMN gap.cause IS 'evidence: why';
 
 CREATE TABLE audit_event (
     recorded_at timestamptz NOT NULL DEFAULT now(),
+    event_id int8 GENERATED ALWAYS AS IDENTITY,
     actor text NOT NULL,
     action text NOT NULL,
     detail json NOT NULL
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX audit_event_recorded ON audit_event (recorded_at);
 COMMENT ON COLUMN audit_event.recorded_at IS 'evidence: when';
+COMMENT ON COLUMN audit_event.event_id IS 'evidence: number of the event';
 COMMENT ON COLUMN audit_event.actor IS 'evidence: who, as a pseudonym';
 COMMENT ON COLUMN audit_event.action IS 'evidence: what was done';
 COMMENT ON COLUMN audit_event.detail IS 'evidence: to what, with which values';

@@ -15,3 +15,5 @@ GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8
 GRANT EXECUTE ON FUNCTION end_older_streams(text, timestamptz) TO floorlog_writer;
 
 GRANT INSERT ON audit_event, catalogue TO floorlog_operator;
+GRANT INSERT ON log_leaf, note TO floorlog_keeper;
+GRANT EXECUTE ON FUNCTION sequence(int4) TO floorlog_keeper;
