@@ -332,6 +332,20 @@ def test_records_keep_order_and_limits():
         assert times == sorted(times)
 
 
+def test_many_devices_go_side_by_side():
+    """Short records in turn, so that a batch holds all devices at one time, not one at all times.
+
+    The detectors' cost goes by the times in a batch.
+    """
+    records = list(pack([frames_of(20_000, 50)]))
+    assert {packed.readings for packed in records} == {400}
+    assert len(records) == 100
+    for turn in (records[:50], records[50:]):
+        assert len({packed.entry.partition_key for packed in turn}) == 50
+    alone = list(pack([frames_of(10_000, 1)]))
+    assert max(packed.readings for packed in alone) == 5_000
+
+
 def test_devices_of_one_asset_share_a_partition_key():
     """The catalogue's asset is the partition key; the frames of its devices lie together."""
     records = list(pack([frames_of(9)], lambda device: "line" if device != "d2" else device))

@@ -267,9 +267,8 @@ class Consumer:
                 return
 
     def _commit_records(self) -> Generator[Command, Timed, None]:
-        records = self.cursor.next_records()
-        draft = self.pipeline.draft(records)
-        self.cursor.learn_density(len(draft.decoded.row), records)
+        draft = self._draft()
+        records = draft.records
         yield from self._register(draft)
         while True:
             question = self.pipeline.inspect(draft)
@@ -286,6 +285,21 @@ class Consumer:
                 yield from self._set_apart(draft, reply.reason)
             elif reply:
                 return
+
+    def _draft(self) -> Draft:
+        """Decode the next records; where they hold far more than was guessed, the first of them.
+
+        Else the first batch of well compressed records could take longer than a lease, and would
+        be taken up again for ever.
+        """
+        records = self.cursor.next_records()
+        draft = self.pipeline.draft(records)
+        most = self.cursor.limits.batch_readings
+        while len(records) > 1 and len(draft.decoded.row) > 2 * most:
+            records = records[: max(1, len(records) * most // len(draft.decoded.row))]
+            draft = self.pipeline.draft(records)
+        self.cursor.learn_density(len(draft.decoded.row), records)
+        return draft
 
     def _register(self, draft: Draft) -> Generator[Command, Timed, None]:
         keys, names = self.pipeline.unregistered(draft)

@@ -10,7 +10,13 @@ import zstandard
 from floorlog.source.replay import Frame
 from floorlog.source.sender import RECORD_BYTES_MAX, Entry
 
-RECORD_READINGS_MAX = 20_000
+RECORD_READINGS_MAX = 5_000
+"""Less than a batch holds, so that its time in the detectors stays well below a lease."""
+ROUND_READINGS = 20_000
+"""What one record of each asset holds together. Detectors take one step for each time of a batch,
+however many series have it: where records are short, a batch holds many assets side by side."""
+RECORD_READINGS_MIN = 100
+"""Shorter ones compress badly, and a shard takes a thousand records a second."""
 TEXT_BYTES_MAX = 4 * 1024 * 1024
 """What one record may unpack to; decode takes 16 MiB."""
 HELD_BYTES_MAX = 16 * 1024 * 1024
@@ -47,7 +53,8 @@ def pack(
     Args:
         blocks: frames, in blocks of any size.
         asset: the asset of a device, which is the partition key.
-        readings_max: in one record; a frame of more is a record of its own.
+        readings_max: in one record, less where there are many assets; a frame of more is a record
+            of its own.
         bytes_max: of one record, its partition key included; a frame that does not fit makes a
             larger one, which the sender refuses.
     """
@@ -55,17 +62,20 @@ def pack(
     bundles: dict[str, _Bundle] = {}
     keys: dict[str, str] = {}
     held_bytes = 0
+    limit = readings_max
     for block in blocks:
         for frame in block:
             key = keys.get(frame.device_id)
             if key is None:
                 key = keys[frame.device_id] = asset(frame.device_id)
+                share = max(RECORD_READINGS_MIN, ROUND_READINGS // (len(bundles) + 1))
+                limit = min(readings_max, share)
             line, count = encode(frame), len(frame.values)
             bundle = bundles.get(key)
             if bundle is None:
                 bundle = bundles[key] = _Bundle()
             elif (
-                bundle.readings + count > readings_max
+                bundle.readings + count > limit
                 or bundle.size_bytes + len(line) > TEXT_BYTES_MAX
             ):
                 held_bytes -= bundle.size_bytes
