@@ -1,5 +1,6 @@
 """A wire to PostgreSQL that can be cut at a batch's COMMIT: before it, or before its answer."""
 
+import select
 import socket
 import struct
 import threading
@@ -10,6 +11,7 @@ from floorlog.local.ports import LOOPBACK
 
 STARTUP_CODES = (80877103, 80877104)  # SSLRequest, GSSENCRequest: the start proper follows
 CHUNK_BYTES = 1 << 16
+CALM_SECONDS = 0.03
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Dialogue:
             text = self.texts.get(body.split(b"\0", 2)[1], b"")
         elif kind == b"Q":
             text = body
-        self.batch |= b"INTO floorlog.batch" in text
+        self.batch |= b"FROM floorlog.advance(" in text
         if text.lstrip(b"\n -").upper().startswith(b"COMMIT"):
             ended, self.batch = self.batch, False
             return ended
@@ -141,6 +143,9 @@ class Cutter:
         dialogue = Dialogue()
         with suppress(OSError):
             while data := client.recv(CHUNK_BYTES):
+                if self._order == "hold":
+                    # Its BEGIN alone must not go on: the session would soon be ended as idle.
+                    data += _what_follows(client)
                 begun = dialogue.batch
                 at = dialogue.commits(data)
                 if (at is not None or dialogue.batch) and not begun and self._taken("hold"):
@@ -181,6 +186,14 @@ class Cutter:
                     self.cuts["answer"] += 1
                     break
         _end(client, server)
+
+
+def _what_follows(client: socket.socket) -> bytes:
+    """What else comes until nothing came for a moment."""
+    data = b""
+    while select.select([client], [], [], CALM_SECONDS)[0] and (more := client.recv(CHUNK_BYTES)):
+        data += more
+    return data
 
 
 def _end(*ends: socket.socket) -> None:
