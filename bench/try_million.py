@@ -61,6 +61,8 @@ SHAPES: dict[str, Callable[[TextIO], None]] = {"many": many, "one": one}
 def name_of(process: psutil.Process) -> str:
     """What a process is, in one word."""
     words = process.cmdline()
+    if not words:
+        return ""  # it is just ending
     if "floorlog.local.kinesis" in words:
         return "stream"
     if "floorlog" in words:
@@ -98,7 +100,9 @@ class Account:
                 try:
                     times = process.cpu_times()
                     key = (process.pid, process.create_time())
-                    self._seen[key] = (name_of(process), times.user + times.system)
+                    before, _ = self._seen.get(key, ("", 0.0))
+                    name = name_of(process) or before
+                    self._seen[key] = (name, times.user + times.system)
                 except (psutil.Error, ValueError, IndexError):
                     continue
 
