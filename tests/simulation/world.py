@@ -68,6 +68,7 @@ class World:
     def __init__(self, seed: int, protocol: Protocol | None = None) -> None:
         self.protocol = protocol or Protocol()
         self.rng = random.Random(seed)
+        self.poll_s = (0.3, 0.3, 0.6)[seed % 3]  # busy and leisurely worlds
         self.now = 1000.0
         self.hurried = self.rng.random() < 0.15  # retention shorter than outages
         retention = 8.0 if self.hurried else RETENTION_SECONDS
@@ -326,8 +327,9 @@ class World:
 
     def _consume(self, process: Process, lease: p.Lease) -> None:
         limits = Limits(
-            lease_s=LEASE_SECONDS, batch_records=7, snapshot_s=8.0, snapshot_first_s=2.0
-        )
+            lease_s=LEASE_SECONDS, poll_s=self.poll_s, batch_records=7,
+            snapshot_s=8.0, snapshot_first_s=2.0,
+        )  # fmt: skip
         pipeline = self.protocol.pipeline(lease.lease_id, 10**9, panel=Panel(()))
         consumer = self.protocol.consumer(lease, limits, pipeline)
         actor = Actor(process, consumer.run(), f"consumer {lease.shard_id}")
@@ -336,7 +338,7 @@ class World:
     # ── the reckoning ────────────────────────────────────────────────────────────────────────
 
     def _done(self) -> bool:
-        """Whether every lease stands at the end of its shard."""
+        """Whether every lease stands at the end of its shard, and every loss has its gap."""
         by_shard = {lease.shard.shard_id: lease for lease in self.record.leases.values()}
         for shard in self.stream.shards.values():
             lease = by_shard.get(shard.shard_id)
@@ -344,7 +346,7 @@ class World:
                 return False
             if shard.closed and not lease.ended:
                 return False
-        return True
+        return not self.uncovered()  # a loss is noticed at the next read
 
     def _stored(self) -> list[tuple[str, int, float]]:
         names = {known.series_id: known.device for known in self.record.series.values()}

@@ -84,7 +84,8 @@ class Consumer:
 
     def __post_init__(self) -> None:
         """Begin where the lease stands."""
-        self.cursor = Cursor(self.limits, self.lease.checkpoint, self.lease.read_at)
+        fresh = self.lease.number == 0 and not self.lease.parents
+        self.cursor = Cursor(self.limits, self.lease.checkpoint, self.lease.read_at, fresh)
         self.number = self.lease.number
         self.version = self.lease.version
 

@@ -33,6 +33,7 @@ class Cursor:
     limits: Limits
     checkpoint: int  # -1 = nothing read yet
     read_at: int  # the shard has been read up to this arrival; -1 = unknown
+    fresh: bool = False  # nothing was ever read: the shard may hold what is older than `read_at`
     iterator: str | None = None
     retention_s: float = 0.0
     behind_ms: int = 0
@@ -59,6 +60,7 @@ class Cursor:
         if self.at_tip and not reply.records and asked_at and not self.closed:
             margin = int(self.limits.skew_s * MICROSECONDS)
             self.read_at = max(self.read_at, asked_at - margin)
+            self.fresh = False
 
     def _notice_gap(self, reply: Fetched, asked_at: int) -> None:
         """Record a loss when the stream dropped records before they were read.
@@ -78,16 +80,20 @@ class Cursor:
         if first is not None:
             end = min(end, first.arrival)
         if end > self.read_at:
-            self.gaps.append(Gap(self.read_at, end, "expired before it was read"))
+            self.gaps.append(Gap(self._unread_from(), end, "expired before it was read"))
             if reply.iterator is not None:
-                self.read_at = end
+                self.read_at, self.fresh = end, False
 
     def lose_rest(self, now: int) -> None:
         """The shard is gone: what was not read of it is lost."""
-        begin = max(self.read_at, 0)
+        begin = max(self._unread_from(), 0)
         self.gaps.append(Gap(begin, max(begin, now), "shard gone before it was read"))
         self.iterator = None
         self.closed = True
+
+    def _unread_from(self) -> int:
+        """The first arrival that may be lost: of a fresh shard, all that it held from the first."""
+        return self.read_at - int(self.retention_s * MICROSECONDS) * self.fresh
 
     def next_records(self) -> tuple[Record, ...]:
         """As many pending records as one batch should hold, at least one."""
@@ -107,7 +113,7 @@ class Cursor:
 
     def passed(self, records: int, sequence: int, read_at: int) -> None:
         """The first records that waited are committed."""
-        self.checkpoint, self.read_at = sequence, read_at
+        self.checkpoint, self.read_at, self.fresh = sequence, read_at, False
         for _ in range(records):
             self.pending.popleft()
         self.gaps.clear()
