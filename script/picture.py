@@ -1,0 +1,106 @@
+"""Takes the picture of the page that the README shows: `python script/picture.py`.
+
+Runs `up` with its demo plant in a directory of its own, opens the page in Chromium, and waits until
+the plant's faults are on it.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+PICTURE = Path(__file__).parent.parent / "docs" / "page.png"
+WIDTH, HEIGHT = 1280, 900
+PLANT_SECONDS = 75  # until faults have been injected
+START_SECONDS_MAX = 60
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--remote-debugging-port=0", f"--window-size={WIDTH},{HEIGHT}",
+)  # fmt: skip
+
+
+async def ask(
+    page: WebSocketClientConnection, number: int, method: str, **given: object
+) -> dict[str, str]:
+    """One command of the Chrome DevTools Protocol, and its result."""
+    await page.write_message(json.dumps({"id": number, "method": method, "params": given}))
+    while True:
+        message = await page.read_message()
+        if message is None:
+            raise RuntimeError("the browser ended")
+        answer = json.loads(message)
+        if answer.get("id") == number:
+            result: dict[str, str] = answer["result"]
+            return result
+
+
+def find_page(profile: Path) -> str:
+    """Where the browser's empty page takes commands."""
+    ready = profile / "DevToolsActivePort"
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not ready.exists() or not ready.read_text().strip():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the browser did not start")
+        time.sleep(0.2)
+    port = ready.read_text().split()[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
+        pages = [one for one in json.load(answer) if one["type"] == "page"]
+    found: str = pages[0]["webSocketDebuggerUrl"]
+    return found
+
+
+async def take(debugger: str, address: str) -> bytes:
+    """A PNG of the page, once it has been open long enough."""
+    page = await websocket_connect(debugger, max_message_size=64 * 1024 * 1024)
+    size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
+    await ask(page, 1, "Emulation.setDeviceMetricsOverride", **size)
+    await ask(page, 2, "Page.navigate", url=address)
+    await asyncio.sleep(PLANT_SECONDS)
+    shot = await ask(page, 3, "Page.captureScreenshot", format="png")
+    return base64.b64decode(shot["data"])
+
+
+def main() -> None:
+    """Start the plant and the browser, take the picture, end both."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        sys.exit("chromium is not installed: apt-get install chromium")
+    with tempfile.TemporaryDirectory(prefix="floorlog-picture-", dir="/var/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        environment = {**os.environ, "FLOORLOG_WEB_PORT": "0"}
+        up = subprocess.Popen(
+            [sys.executable, "-m", "floorlog", "up", "--data", str(directory / "data")],
+            env=environment, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert up.stdout is not None
+        address = next(
+            word.rstrip(";,") for line in up.stdout for word in line.split() if "http://" in word
+        )
+        profile = directory / "profile"
+        browser = subprocess.Popen(
+            [chromium, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            PICTURE.write_bytes(asyncio.run(take(find_page(profile), address)))
+        finally:
+            browser.terminate()
+            browser.wait(10)
+            up.terminate()
+            up.wait(30)
+    print(f"{PICTURE}: {PICTURE.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()
