@@ -1,5 +1,6 @@
-"""Writes docs/reference/ from the code: settings, commands, detectors. Run it after a change."""
+"""Writes docs/reference/ from the code: settings, commands, formats … Run it after a change."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -7,6 +8,9 @@ import click
 from floorlog import config
 from floorlog.cli import floorlog
 from floorlog.core.detect import describe
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import reference_input
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Made by script/reference.py from the code: change it there. -->\n"
@@ -53,7 +57,23 @@ def detectors() -> str:
     return f"{heading}\n{MADE}{rest}"
 
 
-PAGES = {"settings.md": settings, "commands.md": commands, "detectors.md": detectors}
+def wire() -> str:
+    """Give the page of what a record of the stream may hold."""
+    return f"# The wire's formats\n{MADE}\n{reference_input.wire()}"
+
+
+def catalogue() -> str:
+    """Give the page of the catalogue's file."""
+    return f"# The catalogue's file\n{MADE}\n{reference_input.catalogue()}"
+
+
+PAGES = {
+    "settings.md": settings,
+    "commands.md": commands,
+    "detectors.md": detectors,
+    "wire.md": wire,
+    "catalogue.md": catalogue,
+}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from floorlog.core import marks as mark
 from floorlog.core import snapshot
 from floorlog.core.catalogue import Catalogue, SeriesRules
 from floorlog.core.decode import Decoded, decode
+from floorlog.core.detect.off_normal import OffNormal
 from floorlog.core.detect.panel import Panel
 from floorlog.core.ledger.batch import Registry
 from floorlog.core.protocol import (
@@ -342,7 +343,15 @@ class Pipeline:
     ) -> tuple[Anomaly, ...]:
         self._undo = self.panel.copy()
         fresh = ~(conflict | late)
-        return tuple(self.panel.advance(stored, fresh, self.rules(), self.table.kind, clock_s))
+        found = self.panel.advance(stored, fresh, self.rules(), self.table.kind, clock_s)
+        return tuple(self._named(event) for event in found)
+
+    def _named(self, event: Anomaly) -> Anomaly:
+        """What begins because of a state says which: detectors know states by numbers alone."""
+        if event.detector != OffNormal.name or event.phase != "start":
+            return event
+        names = (name for name, code in self.states.items() if code == event.value)
+        return replace(event, reason=f"{next(names, 'unknown')}: {event.reason}")
 
     def _absorb(self, question: Question, found: Found) -> mark.Held:
         for (row, ts), values in self._held(found.marks).items():

@@ -29,7 +29,7 @@ class OffNormal(Detector):
         return Verdict(on, on.astype(np.float64), sample.previous)
 
     def reason(self, finding: Finding) -> str:
-        """That it is so; the state's name stands beside it on the page."""
+        """That it is so; the pipeline, which knows the state's name, puts it before this."""
         if finding.phase == "end":
             return f"back in a normal state after {span(finding.lasted_s)}"
         return "in a state that the catalogue names abnormal"
