@@ -50,17 +50,21 @@ def test_a_step_is_bounded(record) -> None:
 
 def test_an_event_that_commits_late_is_in_the_log(record) -> None:
     """An event with a lower number that commits after the log went on still gets its position."""
-    add = "INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('a', %s, '{}')"
+    add = (
+        "INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('a', %s, '{}')"
+        " RETURNING event_id"
+    )
     with record.connect(OPERATOR) as slow:
         slow.autocommit = False
-        slow.execute(add, ["slow"])
+        ((late,),) = slow.execute(add, ["slow"]).fetchall()
         with record.connect(OPERATOR) as fast:
-            fast.execute(add, ["fast"])
+            ((early,),) = fast.execute(add, ["fast"]).fetchall()
+        assert late < early
         sequence(record)
-        assert [row[2] for row in record.run(LEAVES) if row[0] == 20] == [2]
+        assert [row[2] for row in record.run(LEAVES) if row[0] == 20] == [early]
         slow.commit()
     sequence(record)
-    assert [row[2] for row in record.run(LEAVES) if row[0] == 20] == [2, 1]
+    assert [row[2] for row in record.run(LEAVES) if row[0] == 20] == [early, late]
 
 
 def test_two_keepers_at_once(record) -> None:
