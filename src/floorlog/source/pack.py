@@ -74,10 +74,7 @@ def pack(
             bundle = bundles.get(key)
             if bundle is None:
                 bundle = bundles[key] = _Bundle()
-            elif (
-                bundle.readings + count > limit
-                or bundle.size_bytes + len(line) > TEXT_BYTES_MAX
-            ):
+            elif bundle.readings + count > limit or bundle.size_bytes + len(line) > TEXT_BYTES_MAX:
                 held_bytes -= bundle.size_bytes
                 yield from _records(key, bundle.lines, bundle.counts, bytes_max)
                 bundle = bundles[key] = _Bundle()
