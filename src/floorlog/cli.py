@@ -106,6 +106,17 @@ def worker(data: Path | None) -> None:
 
 @floorlog.command()
 @DATA
+def keeper(data: Path | None) -> None:
+    """Give entries their place in the log, sign and anchor it, until SIGTERM or Ctrl-C."""
+    from floorlog.keeper import run
+
+    settings = _settings(data, "floorlog_keeper", "db_secret")
+    _open_log(settings)
+    run(settings)
+
+
+@floorlog.command()
+@DATA
 @click.option("--no-post", is_flag=True, help="Only what the last release's workers bear.")
 def migrate(data: Path | None, *, no_post: bool) -> None:
     """Bring the database to this release."""

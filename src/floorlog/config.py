@@ -57,6 +57,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300
     series_max: Annotated[int, _doc("Most series in one record.", ge=1, le=1_000_000)] = 100_000
     web_port: Annotated[int, _doc("Port of the page; 0 takes a free one.", ge=0, le=65_535)] = 8_080
+    anchor: Annotated[
+        str,
+        _doc("Where the keeper puts signed notes: a directory that the database cannot write to."),
+    ] = ""
+    anchor_seconds: Annotated[
+        float, _doc("Time between two signed notes of a log that grows.", ge=1, le=60)
+    ] = 30.0
+    signing_key: Annotated[
+        str, _doc("File of the key that signs notes; made at the keeper's first start.")
+    ] = ""
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
     log_level: Annotated[

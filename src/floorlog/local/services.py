@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from floorlog import config
 from floorlog.errors import DataDirectoryError, ServiceError
 from floorlog.local.birth import PidFile
 from floorlog.local.place import is_locked
@@ -90,6 +91,14 @@ class Services:
             found["REDIS_ENDPOINT"] = self.redis_endpoint
         if self.postgres is not None:
             found["DB_SECRET_ARN"] = f"file:{self.secret_path(role)}"
+        # Who names other places knows better: the same disk is no good place for anchors.
+        given = config.inherited()
+        places = {
+            "anchor": self.directory / "anchors",
+            "signing_key": self.directory / "keeper" / "signing.key",
+        }
+        for name, place in places.items():
+            found[config.variable(name)] = given.get(config.variable(name)) or str(place)
         return found
 
     def _address(self) -> PostgresAddress:

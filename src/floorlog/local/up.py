@@ -1,4 +1,4 @@
-"""What `floorlog up` runs: services, record, stream, two workers, the demo plant and the page."""
+"""What `floorlog up` runs: services, record, stream, workers, keeper, demo plant, page."""
 
 import importlib.util
 import sys
@@ -17,7 +17,7 @@ from floorlog.local.supervisor import Supervisor
 from floorlog.local.watch import Event
 from floorlog.source.sender import Sender
 from floorlog.store.catalogue import put_catalogue
-from floorlog.store.migrate import LOGIN_ROLES, OPERATOR, WRITER, migrate
+from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, WRITER, migrate
 
 SHARDS = 2
 WORKERS = 2
@@ -87,6 +87,7 @@ def up(
             put_catalogue(services.postgres_dsn(OPERATOR), Plant().catalogue().encode())
         open_stream(services)
         add_workers(supervisor, services)
+        supervisor.add(command("keeper", ["keeper"], services.environment(KEEPER)))
         if with_plant:
             plant = command("plant", ["send", "--plant"], services.environment(WRITER))
             supervisor.add(plant)

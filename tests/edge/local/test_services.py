@@ -62,6 +62,8 @@ def test_the_environment_is_what_aws_gives(services: Services) -> None:
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "FLOORLOG_ANCHOR": str(services.directory / "anchors"),
+        "FLOORLOG_SIGNING_KEY": str(services.directory / "keeper" / "signing.key"),
     }
     assert json.loads(path.read_bytes()) == {
         "username": "writer",
@@ -71,6 +73,12 @@ def test_the_environment_is_what_aws_gives(services: Services) -> None:
         "dbname": "floorlog",
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_anchors_lie_where_they_were_asked_for(services: Services, monkeypatch) -> None:
+    """Who keeps them on another disk says so in the environment, which local services leave."""
+    monkeypatch.setenv("FLOORLOG_ANCHOR", "/mnt/elsewhere")
+    assert services.environment("writer")["FLOORLOG_ANCHOR"] == "/mnt/elsewhere"
 
 
 def test_only_what_runs_is_named(tmp_path: Path) -> None:

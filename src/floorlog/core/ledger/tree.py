@@ -203,6 +203,14 @@ class Growing:
         """Add one leaf's hash."""
         self._push(0, leaf)
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add many leaves' hashes, whole subtrees at once."""
+        place = 0
+        for level, _ in complete(self.size, self.size + len(leaves)):
+            end = place + (1 << level)
+            self._push(level, root(leaves[place:end]))
+            place = end
+
     def skip(self, end: int, hashes: Iterator[bytes]) -> None:
         """Go on to leaf `end` with the hashes of a gap; ValueError when they run out."""
         for level, _ in complete(self.size, end):

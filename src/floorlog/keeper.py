@@ -1,0 +1,162 @@
+"""The other loop: gives entries their place in the log, signs it and anchors what was signed.
+
+One keeper works at a time, by a lease that is the database's own: an advisory lock of a session.
+It goes in small steps with pauses between, so that ingest comes first.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from floorlog.config import Settings, variable
+from floorlog.core.ledger.note import Checkpoint
+from floorlog.errors import RecordError, SettingError
+from floorlog.record.anchor import Anchor, Signer, notes_of, open_anchor, open_signer
+from floorlog.record.sequence import LEAVES_MAX, Sequencer
+from floorlog.record.verifier import Key
+from floorlog.source.secret import database_dsn
+from floorlog.store.link import Link
+
+log = logging.getLogger("floorlog.keeper")
+
+ROUND_SECONDS = 2.0
+BUSY_SECONDS = 0.05  # between steps while there is more to do
+RETRY_SECONDS = 3.0
+SESSION_SECONDS = 30.0
+
+
+class Keeper:
+    """Keeps one record's log.
+
+    Args:
+        dsn: connection string of the keeper's role.
+        anchor: where notes go.
+        signer: who signs them.
+        anchor_s: seconds between two notes of a log that grows.
+
+    Raises:
+        RecordError: the anchors were signed with another key.
+    """
+
+    def __init__(self, dsn: str, anchor: Anchor, signer: Signer, anchor_s: float) -> None:
+        self.stopping = threading.Event()
+        self._link = Link(dsn, "keeper", SESSION_SECONDS)
+        self._anchor = anchor
+        self._signer = signer
+        self._anchor_s = anchor_s
+        self._sequencer: Sequencer | None = None
+        self._session: object = None
+        self._anchored_size = 0
+        self._anchored_at = float("-inf")
+        key = str(signer.key)
+        anchor.put_key(key)
+        if anchor.key() != key:
+            raise RecordError(
+                f"the anchors are signed by {anchor.key()!r}, not by {key}",
+                where="anchor",
+                fix="put the first signing key back, or name other anchors",
+            )
+
+    def run(self) -> None:
+        """Keep the log until asked to stop. Raises RecordError where it may not be signed."""
+        pause_s = 0.0
+        while not self.stopping.wait(pause_s):
+            pause_s = self._attempt(self.round)
+        self._attempt(self._finish)
+        self._link.close()
+
+    def round(self) -> float:
+        """One step and, when it is time, a note; returns the seconds to pause."""
+        sequencer = self._hold()
+        if sequencer is None:
+            return RETRY_SECONDS
+        added = sequencer.step()
+        if time.monotonic() - self._anchored_at >= self._anchor_s:
+            self._sign(sequencer)
+        return BUSY_SECONDS if added >= LEAVES_MAX else ROUND_SECONDS
+
+    def _finish(self) -> float:
+        """Anchor what there is, at the end."""
+        sequencer = self._sequencer
+        if sequencer is not None and self._session is self._link.idle():
+            sequencer.step()
+            self._sign(sequencer)
+        return 0.0
+
+    def _attempt(self, work: Callable[[], float]) -> float:
+        try:
+            return work()
+        except psycopg.Error as error:
+            log.warning("the database: %s", str(error).strip().splitlines()[0])
+            self._link.close()
+        except OSError as error:
+            log.error("NOTHING CAN BE ANCHORED: %s", error)  # noqa: TRY400 - one line says it all
+        return RETRY_SECONDS
+
+    def _hold(self) -> Sequencer | None:
+        """The sequencer of the session that holds the lease; None while another keeper has it."""
+        connection = self._link.idle()
+        if connection is not self._session:
+            sequencer = Sequencer(connection)
+            if not sequencer.hold():
+                log.info("another keeper is at work")
+                return None
+            newest = self._newest()
+            sequencer.restore(newest)
+            if newest is not None:
+                sequencer.keep_note(newest.size, self._anchor.read(newest.size))
+                self._anchored_size = newest.size
+            self._sequencer, self._session = sequencer, connection
+            log.info("log of %d leaves, key %s", sequencer.tree.size, self._signer.key)
+        return self._sequencer
+
+    def _newest(self) -> Checkpoint | None:
+        sizes = self._anchor.sizes()[-1:]
+        key = Key(str(self._signer.key))
+        return notes_of(self._anchor, key, sizes)[0] if sizes else None
+
+    def _sign(self, sequencer: Sequencer) -> None:
+        size = sequencer.tree.size
+        if size > self._anchored_size:
+            note = self._signer.note(size, sequencer.tree.root())
+            # Outside first: a note that only the database holds binds nobody.
+            self._anchor.put(size, note)
+            sequencer.keep_note(size, note)
+            self._anchored_size = size
+            self._anchored_at = time.monotonic()
+
+
+def open_keeper(settings: Settings) -> Keeper:
+    """The keeper that the settings describe. Raises FloorlogError."""
+    for field, value in (("anchor", settings.anchor), ("signing_key", settings.signing_key)):
+        if not value:
+            raise SettingError(
+                f"{variable(field)} is not set",
+                where="environment",
+                fix=f"set {variable(field)}: see docs/reference/settings.md",
+            )
+    anchor = open_anchor(settings.anchor)
+    try:
+        # A new key for a log that is anchored already would hide that the old one is lost.
+        may_create = not anchor.sizes() and not anchor.key()
+        signer = open_signer(Path(settings.signing_key), may_create=may_create)
+        return Keeper(database_dsn(settings), anchor, signer, settings.anchor_seconds)
+    except OSError as error:
+        raise SettingError(
+            f"notes cannot be anchored: {error.strerror}",
+            where=str(error.filename or settings.anchor),
+            fix="set FLOORLOG_ANCHOR to a directory that the keeper may write",
+        ) from error
+
+
+def run(settings: Settings) -> None:
+    """Run the keeper until SIGTERM or Ctrl-C."""
+    keeper = open_keeper(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: keeper.stopping.set())
+    keeper.run()

@@ -1,0 +1,23 @@
+-- Statements on the log: positions, hashes, notes. Read by store.queries.parse.
+
+-- :name hold_log
+-- One keeper at a time, for as long as its session lasts.
+SELECT pg_try_advisory_lock(4706885);
+
+-- :name sequence
+-- Give positions to what has none yet, up to so many; the size of the log.
+SELECT floorlog.sequence(%(leaves_max)s::int4);
+
+-- :name log_size
+-- How many leaves the log has, by its last position.
+SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf;
+
+-- :name log_hashes
+-- The hashes of the log from one position up to, not including, another.
+SELECT position, hash FROM floorlog.log_leaf
+WHERE position >= %(begin)s AND position < %(end)s ORDER BY position;
+
+-- :name add_note
+-- Keep a copy of an anchored note beside the record, once.
+INSERT INTO floorlog.note (size, body)
+SELECT %(size)s, %(body)s WHERE NOT EXISTS (SELECT FROM floorlog.note AS n WHERE n.size = %(size)s);

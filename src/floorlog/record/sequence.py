@@ -1,0 +1,98 @@
+"""The sequencer: gives every leaf of the log its position, and holds the root of all of them.
+
+The root is computed from what was read once. A leaf that is changed later in the database does not
+change what is signed: the next verification finds it.
+"""
+
+from importlib.resources import files
+
+from floorlog.core.ledger.note import Checkpoint
+from floorlog.core.ledger.tree import Growing
+from floorlog.errors import RecordError
+from floorlog.store.link import Connection
+from floorlog.store.queries import parse
+
+QUERIES = parse(files("floorlog.record").joinpath("log.sql").read_text("utf-8"))
+LEAVES_MAX = 1_000  # a step's: each is one short transaction beside those of the workers
+PAGE_LEAVES = 16_384
+
+
+class Sequencer:
+    """The one sequencer of a record, on one session that holds the database's lease.
+
+    Attributes:
+        tree: over all leaves read so far.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._last = b""
+        self.tree = Growing()
+
+    def hold(self) -> bool:
+        """Take the lease of the database; False while another keeper's session has it."""
+        row = self._connection.execute(QUERIES["hold_log"].text).fetchone()
+        return row is not None and bool(row[0])
+
+    def restore(self, anchored: Checkpoint | None) -> None:
+        """Read the whole log. Raises RecordError where it does not continue what is anchored."""
+        size = self._size()
+        if anchored is not None:
+            if size < anchored.size:
+                raise _forked(f"SHRANK: it has {size} leaves, but {anchored.size} are anchored")
+            self._read(anchored.size)
+            if self.tree.root() != anchored.root:
+                raise _forked(f"WAS CHANGED: its first {anchored.size} leaves are not the anchored")
+        self._read(size)
+
+    def step(self) -> int:
+        """Give positions to some leaves; returns how many are new. Raises RecordError."""
+        # Before: what was removed is unsequenced, and would get a position again.
+        self._check()
+        row = self._connection.execute(
+            QUERIES["sequence"].text, {"leaves_max": LEAVES_MAX}, binary=True
+        ).fetchone()
+        assert row is not None, "a function returns a row"
+        before = self.tree.size
+        self._read(int(row[0]))
+        return self.tree.size - before
+
+    def keep_note(self, size: int, note: bytes) -> None:
+        """Keep a copy of a note that is anchored."""
+        values = {"size": size, "body": note.decode()}
+        self._connection.execute(QUERIES["add_note"].text, values)
+
+    def _size(self) -> int:
+        row = self._connection.execute(QUERIES["log_size"].text, binary=True).fetchone()
+        assert row is not None, "an aggregate returns a row"
+        return int(row[0])
+
+    def _check(self) -> None:
+        """See that the last leaf that was read is there, and as it was."""
+        if not self.tree.size:
+            return
+        last = self.tree.size - 1
+        rows = self._leaves(last, last + 1)
+        if not rows:
+            raise _forked(f"SHRANK: it has {self._size()} leaves after {self.tree.size}")
+        if rows[0][1] != self._last:
+            raise _forked(f"WAS CHANGED: leaf {last} is not what it was")
+
+    def _read(self, size: int) -> None:
+        """Add the leaves up to this size."""
+        while (begin := self.tree.size) < size:
+            end = min(size, begin + PAGE_LEAVES)
+            rows = self._leaves(begin, end)
+            if [row[0] for row in rows] != list(range(begin, end)):
+                raise _forked(f"WAS CHANGED: a position from {begin} to {end - 1} is missing")
+            self.tree.extend([row[1] for row in rows])
+            self._last = rows[-1][1]
+
+    def _leaves(self, begin: int, end: int) -> list[tuple[int, bytes]]:
+        span = {"begin": begin, "end": end}
+        return self._connection.execute(QUERIES["log_hashes"].text, span, binary=True).fetchall()
+
+
+def _forked(what: str) -> RecordError:
+    mend = "find out who changed it: run `floorlog verify`; nothing is signed until then"
+    return RecordError(f"THE LOG {what}", where="log", fix=mend)

@@ -1,0 +1,156 @@
+"""The keeper: positions, roots and notes; and what it refuses to sign."""
+
+import os
+
+import numpy as np
+import pytest
+from written import Plant, Shard, lead
+
+from floorlog.core.ledger.note import VerifierKey
+from floorlog.core.ledger.tree import Growing, root
+from floorlog.errors import InputError, RecordError
+from floorlog.keeper import RETRY_SECONDS
+from floorlog.record.anchor import Directory, notes_of, open_signer
+from floorlog.record.verifier import Key
+from floorlog.store.migrate import WRITER
+
+HASHES = "SELECT hash FROM floorlog.log_leaf ORDER BY position"
+
+
+def anchored(written):
+    key = Key(written.anchor.key())
+    return notes_of(written.anchor, key, written.anchor.sizes())
+
+
+def more(written) -> None:
+    """One further batch."""
+    plant = Plant(written.dsn(WRITER))
+    (lease,) = plant.take(Shard("shard-9", (), 0, 5))
+    plant.register(lease)
+    plant.commit(plant.batch(lease, 1))
+    plant.store.close()
+
+
+def test_notes_are_of_the_log(written) -> None:
+    """Each anchored note holds the root over the leaves that the database has; so does its copy."""
+    hashes = [leaf for (leaf,) in written.run(HASHES)]
+    notes = anchored(written)
+    assert len(notes) == 3
+    assert notes[-1].size == len(hashes)
+    assert [note.root for note in notes] == [root(hashes[: note.size]) for note in notes]
+    copies = dict(written.run("SELECT size, body FROM floorlog.note"))
+    assert copies == {size: written.anchor.read(size).decode() for size in written.anchor.sizes()}
+
+
+def test_a_keeper_goes_on_where_the_last_one_ended(written) -> None:
+    """No leaf twice, none left out; without growth there is no further note."""
+    before = written.anchor.sizes()
+    written.keep()
+    assert written.anchor.sizes() == before
+    more(written)
+    written.keep()
+    assert len(written.anchor.sizes()) == len(before) + 1
+    hashes = [leaf for (leaf,) in written.run(HASHES)]
+    assert anchored(written)[-1].root == root(hashes)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("DELETE FROM floorlog.log_leaf WHERE position > 20", "THE LOG SHRANK: it has 21 leaves"),
+        (
+            "UPDATE floorlog.log_leaf SET hash = sha256('') WHERE position = 9",
+            "are not the anchored",
+        ),
+        ("DELETE FROM floorlog.log_leaf WHERE position = 9", "a position from"),
+        ("TRUNCATE floorlog.log_leaf", "THE LOG SHRANK"),
+    ],
+)
+def test_what_does_not_continue_the_anchor_is_not_signed(written, change, says) -> None:
+    """One line says what is wrong, and no note is added."""
+    before = written.anchor.sizes()
+    more(written)
+    written.run(change)
+    with pytest.raises(RecordError, match=says) as error:
+        written.keep()
+    assert "\n" not in str(error.value)
+    assert written.anchor.sizes() == before
+
+
+def test_a_change_behind_a_running_keeper_is_not_signed(written) -> None:
+    """It holds the root over what it read; a log that shrinks below that stops it."""
+    keeper = written.keeper()
+    lead(keeper)
+    written.run("DELETE FROM floorlog.log_leaf WHERE position > 20")
+    with pytest.raises(RecordError, match="THE LOG SHRANK"):
+        keeper.round()
+    keeper._link.close()
+
+
+def test_one_keeper_at_a_time(written) -> None:
+    """The second waits, and takes over when the first one's session ends."""
+    one, two = written.keeper(), written.keeper()
+    lead(one)
+    assert two.round() == RETRY_SECONDS
+    one._link.close()
+    lead(two)
+    two._link.close()
+
+
+def test_a_note_is_never_given_up(written) -> None:
+    """Another note of the same size is refused; the same one again is not."""
+    anchor = written.anchor
+    size = anchor.sizes()[-1]
+    anchor.put(size, anchor.read(size))
+    with pytest.raises(RecordError, match="ANOTHER NOTE"):
+        anchor.put(size, b"other")
+
+
+def test_anchors_belong_to_one_key(written) -> None:
+    """A lost key is not replaced in silence, nor does another one sign."""
+    written.key_path.unlink()
+    with pytest.raises(RecordError, match="the anchors are signed by"):
+        written.keeper()
+    with pytest.raises(InputError, match="cannot be read"):
+        open_signer(written.key_path.with_name("none"), may_create=False)
+
+
+def test_the_key_is_private(tmp_path) -> None:
+    """Made with mode 0600, read again as the same, refused when others may read it or torn."""
+    path = tmp_path / "keeper" / "signing.key"
+    made = open_signer(path, may_create=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert open_signer(path, may_create=False).key == made.key
+    assert VerifierKey.parse(str(made.key)) == made.key
+    path.chmod(0o640)
+    with pytest.raises(InputError, match="others may read"):
+        open_signer(path, may_create=False)
+    path.chmod(0o600)
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(InputError, match="no signing key"):
+        open_signer(path, may_create=False)
+
+
+def test_a_torn_note_is_never_seen(tmp_path) -> None:
+    """What is left of a write that was cut off counts as nothing."""
+    anchor = Directory(tmp_path / "anchors")
+    anchor.put(7, b"seven")
+    (tmp_path / "anchors" / f".000000000009.note.{os.getpid()}").write_bytes(b"ni")
+    anchor.put(9, b"nine")
+    assert anchor.sizes() == [7, 9]
+    assert anchor.read(9) == b"nine"
+
+
+def test_many_leaves_at_once_make_the_same_tree() -> None:
+    """Growing.extend is Growing.add, however the leaves are cut."""
+    random = np.random.default_rng(3)
+    leaves = [random.bytes(32) for _ in range(1_000)]
+    one, other = Growing(), Growing()
+    place = 0
+    while place < len(leaves):
+        end = place + int(random.integers(0, 200))
+        for leaf in leaves[place:end]:
+            one.add(leaf)
+        other.extend(leaves[place:end])
+        assert (one.size, one.root()) == (other.size, other.root())
+        place = end
