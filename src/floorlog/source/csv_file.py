@@ -5,7 +5,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -88,7 +88,8 @@ class Table:
                 fix="say --encoding latin-1, or the one that it has",
             ) from error
         finally:
-            text.detach()
+            with suppress(ValueError):  # the file is closed already, where Ctrl-C ended all
+                text.detach()
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from floorlog.errors import FloorlogError
+from floorlog.local.services import running
+from floorlog.store.migrate import READER
+from floorlog.store.reader import Reader
+
 pytestmark = pytest.mark.slow
-ROWS, DEVICES = 30_000, 20
+ROWS, DEVICES = 80_000, 20
 END_SECONDS_MAX = 10.0
 INTERRUPTED = 130
 MIB = 1 << 20
@@ -92,10 +96,16 @@ def csv(place: Path) -> Path:
     return path
 
 
-def stored(floorlog: Callable[..., Any], data: Path) -> int:
+def stored(data: Path) -> int:
     """What the record of running services holds; 0 while there is none."""
-    answer = floorlog("status", "--json", "--data", str(data))
-    return json.loads(answer.out)["total"]["stored"] if answer.code == 0 else 0
+    try:
+        reader = Reader(running(data).postgres_dsn(READER))
+        try:
+            return reader.status().total.stored
+        finally:
+            reader.close()
+    except FloorlogError:
+        return 0
 
 
 def test_a_trial_can_be_interrupted_in_mid_replay(floorlog, start, place, csv):
@@ -103,15 +113,16 @@ def test_a_trial_can_be_interrupted_in_mid_replay(floorlog, start, place, csv):
     data = place / "data"
     for pauses in ((), (0.0,), (0.05, 0.3)):
         trial = start("try", str(csv), "--data", str(data), "--port", "0")
-        trial.wait_for(lambda _: stored(floorlog, data) > 0)
-        assert trial.interrupt(*pauses) == INTERRUPTED
+        trial.wait_for(lambda _: stored(data) > 0)
+        # One more may come when all has ended and only Python itself is left to end.
+        assert trial.interrupt(*pauses) in (INTERRUPTED, -signal.SIGINT)
     answer = floorlog("try", str(csv), "--once", "--json", "--data", str(data))
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert found["rejected"] == found["conflict"] == found["gaps"] == 0
     assert found["duplicate"] > 0
     with finished(start, data) as last:
-        assert stored(floorlog, data) == 2 * ROWS, last.look()
+        assert stored(data) == 2 * ROWS, last.look()
 
 
 @contextmanager
@@ -132,7 +143,7 @@ def test_a_trial_leaves_nothing_behind(start, csv, monkeypatch, place):
         trial = start("try", str(csv), "--port", "0")
         trial.wait_for(lambda _: any(spare.iterdir()))
         time.sleep(seconds)
-        assert trial.interrupt(0.1) == INTERRUPTED
+        assert trial.interrupt(0.1) in (INTERRUPTED, -signal.SIGINT)
         assert not any(spare.iterdir())
 
 
@@ -141,13 +152,13 @@ def test_up_can_be_interrupted_while_it_starts(start, place):
     data = str(place / "data")
     for mark in ("", "postgres: ready", "valkey: ready", "worker-2: ready"):
         up = start("up", "--data", data, "--port", "0")
-        up.wait_for(lambda said, mark=mark: mark in said)
-        assert up.interrupt() in (INTERRUPTED, -signal.SIGINT), mark
+        up.wait_for(lambda said, mark=mark: (place / "data").exists() and mark in said)
+        assert up.interrupt() == INTERRUPTED, mark
     with finished(start, place / "data"):
         pass
 
 
-def test_a_full_disk_ends_up_in_order(floorlog, start, place, only_root, not_run):
+def test_a_full_disk_ends_up_in_order(start, place, only_root, not_run):
     """One line with the mend, exit code 1; with room again it goes on with all that was stored."""
     disk = place / "disk"
     disk.mkdir()
@@ -157,9 +168,9 @@ def test_a_full_disk_ends_up_in_order(floorlog, start, place, only_root, not_run
     try:
         data = disk / "data"
         up = start("up", "--data", str(data), "--port", "0")
-        up.wait_for(lambda _: stored(floorlog, data) > 0)
+        up.wait_for(lambda _: stored(data) > 0)
         assert (data / "ballast").exists()
-        before = stored(floorlog, data)
+        before = stored(data)
         with (disk / "fill").open("wb") as fill:
             fill.write(bytes(shutil.disk_usage(disk).free - 8 * MIB))
         up.wait_for(lambda _: up.process.poll() is not None)
@@ -170,6 +181,6 @@ def test_a_full_disk_ends_up_in_order(floorlog, start, place, only_root, not_run
         assert not (data / "ballast").exists()
         (disk / "fill").unlink()
         with finished(start, data):
-            assert stored(floorlog, data) >= before
+            assert stored(data) >= before
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

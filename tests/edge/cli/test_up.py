@@ -22,9 +22,9 @@ def status(floorlog: Callable[..., Any], up: Any) -> dict[str, Any]:
 
 
 def test_up_brings_readings_into_the_record(floorlog, up):
-    """Within 15 s of its line, hundreds of the plant's readings are stored, nothing rejected."""
+    """Soon after its line, hundreds of the plant's readings are stored, nothing rejected."""
     assert up.process.poll() is None, up.text()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while (found := status(floorlog, up))["total"]["stored"] < 1_800:
         assert time.monotonic() < deadline, (found, up.text())
         time.sleep(0.3)

@@ -135,7 +135,7 @@ def test_the_unexpected_is_one_line_and_a_log(tmp_path):
     """A fault of ours is told in one line that names the file with the whole story."""
     script = (
         "import sys; from floorlog import cli;"
-        "cli._directory = lambda data: 1 / 0;"
+        "cli.directory_of = lambda data: 1 / 0;"
         "sys.argv = ['floorlog', 'doctor']; cli.main()"
     )
     done = subprocess.run(
