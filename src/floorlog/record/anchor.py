@@ -26,7 +26,7 @@ class Anchor(Protocol):
         """The sizes of the log that are anchored, ascending."""
 
     def read(self, size: int) -> bytes:
-        """The note of this size."""
+        """The note of this size. Raises FileNotFoundError where there is none."""
 
     def put(self, size: int, note: bytes) -> None:
         """Keep a note. Raises RecordError where another one of this size is there."""

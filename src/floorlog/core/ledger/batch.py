@@ -143,6 +143,13 @@ def groups(columns: Columns, registry: Registry) -> tuple[NDArray[np.intp] | Non
 def records_of(columns: Columns, registry: Registry) -> tuple[NDArray[Any], Ints]:
     """The readings as records in the order of their leaves, and where each leaf begins."""
     order, begins = groups(columns, registry)
+    return records_in(columns, registry, order), begins
+
+
+def records_in(
+    columns: Columns, registry: Registry, order: NDArray[np.intp] | None
+) -> NDArray[Any]:
+    """The readings as records, in an order that `groups` found."""
     records = np.empty(len(columns.series), RECORD)
     records["name"] = registry.names(registry.places(columns.series), columns.value)
     records["ts"] = columns.ts
@@ -150,7 +157,7 @@ def records_of(columns: Columns, registry: Registry) -> tuple[NDArray[Any], Ints
     records["flags"] = columns.conflict * CONFLICT + columns.late * LATE
     records["quality"] = columns.quality
     records["arrival_s"] = columns.arrival_s
-    return (records if order is None else records[order]), begins
+    return records if order is None else records[order]
 
 
 def _grouped(key: Ints) -> tuple[NDArray[np.intp] | None, Ints]:

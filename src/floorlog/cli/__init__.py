@@ -10,28 +10,23 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from floorlog.cli import record
+from floorlog.cli.place import (
+    DATA,
+    FILE,
+    PORT,
+    directory_of,
+    load,
+    local_services,
+    open_log,
+    page_port,
+    settings_of,
+)
 from floorlog.errors import FloorlogError, InputError, SettingError
 
 if TYPE_CHECKING:
-    from floorlog.config import Settings
-    from floorlog.local.services import Services
     from floorlog.local.trial import Progress, Result
     from floorlog.source.csv_mapping import Mapping
-
-DATA = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The data directory of local services.",
-)
-
-PORT = click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    help="The page's; 0 takes a free one.",
-)
-
-FILE = click.Path(path_type=Path)
 
 
 def layout(command: "Callable[..., None]") -> "Callable[..., None]":
@@ -68,9 +63,9 @@ def up(data: Path | None, port: int | None, *, no_plant: bool) -> None:
     from floorlog.local.up import up as run
 
     run(
-        _directory(data),
+        directory_of(data),
         with_plant=not no_plant,
-        page_port=_page_port(port),
+        page_port=page_port(port),
         say=lambda line: print(line, flush=True),
     )
 
@@ -84,8 +79,8 @@ def worker(data: Path | None) -> None:
     from floorlog.store.reader import Reader
     from floorlog.worker import run
 
-    settings = _settings(data, "floorlog_writer")
-    _open_log(settings)
+    settings = settings_of(data, "floorlog_writer")
+    open_log(settings)
     endpoint = Endpoint.parse(
         settings.redis, tls=settings.cache_tls, password=settings.cache_password
     )
@@ -110,8 +105,8 @@ def keeper(data: Path | None) -> None:
     """Give entries their place in the log, sign and anchor it, until SIGTERM or Ctrl-C."""
     from floorlog.keeper import run
 
-    settings = _settings(data, "floorlog_keeper", "db_secret")
-    _open_log(settings)
+    settings = settings_of(data, "floorlog_keeper", "db_secret")
+    open_log(settings)
     run(settings)
 
 
@@ -124,12 +119,12 @@ def migrate(data: Path | None, *, no_post: bool) -> None:
     from floorlog.store.migrate import LOGIN_ROLES
     from floorlog.store.migrate import migrate as run
 
-    local = _local(data)
+    local = local_services(data)
     if local is not None and local.postgres is not None:
         dsn = local.postgres_dsn()
         passwords = {role: local.postgres.password(role) for role in LOGIN_ROLES}
     else:
-        dsn, passwords = database_dsn(_load("db_secret")), {}
+        dsn, passwords = database_dsn(load("db_secret")), {}
     applied = run(dsn, passwords=passwords, with_post=not no_post)
     for name in applied:
         print(f"applied {name}")
@@ -146,7 +141,7 @@ def status(data: Path | None, *, as_json: bool) -> None:
     from floorlog.status import as_object, as_text
     from floorlog.store.reader import Reader
 
-    reader = Reader(database_dsn(_settings(data, "floorlog_reader", "db_secret")))
+    reader = Reader(database_dsn(settings_of(data, "floorlog_reader", "db_secret")))
     try:
         found = reader.status()
     finally:
@@ -180,7 +175,7 @@ def send(
             "what to send is not clear", where="send", fix="name one CSV file, or say --plant"
         )
     replay = None if file is None else Replay(_mappings([file], wishes)[0])
-    settings = _settings(data, "floorlog_writer", "stream")
+    settings = settings_of(data, "floorlog_writer", "stream")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -231,7 +226,7 @@ def try_(
     from floorlog.local.up import page_port_of
     from floorlog.source.convoy import Convoy
 
-    asked = _page_port(port)
+    asked = page_port(port)
     convoy = Convoy(_mappings(files, wishes))
     free = 0 if once else page_port_of(asked)
     with place(data) as directory:
@@ -260,8 +255,8 @@ def web(data: Path | None, port: int | None) -> None:
     """Show the page on loopback until SIGTERM or Ctrl-C."""
     from floorlog.web.app import serve
 
-    settings = _settings(data, "floorlog_operator", "redis", "db_secret")
-    _open_log(settings)
+    settings = settings_of(data, "floorlog_operator", "redis", "db_secret")
+    open_log(settings)
     serve(settings, port=port, data=data, ready=lambda address: print(address, flush=True))
 
 
@@ -273,79 +268,19 @@ def doctor(data: Path | None) -> None:
     from floorlog.local import doctor as room
     from floorlog.local.place import is_locked
 
-    directory = _directory(data)
+    directory = directory_of(data)
     found = list(room.look_at_machine(directory))
     given = config.inherited()
     is_set = any(given.get(config.variable(name)) for name in ("stream", "db_secret"))
     if is_locked(directory) or (is_set and data is None):
         try:
-            found += room.look_at_settings(_settings(data, "floorlog_writer"))
+            found += room.look_at_settings(settings_of(data, "floorlog_writer"))
         except SettingError as error:
             found.append(room.Found("settings", is_well=False, note=str(error)))
     for each in found:
         print(each)
     if not all(each.is_well for each in found):
         sys.exit(1)
-
-
-def _directory(data: Path | None) -> Path:
-    from floorlog import config
-    from floorlog.local.place import default_directory
-
-    return data if data is not None else default_directory(config.inherited())
-
-
-def _page_port(port: int | None) -> int | None:
-    """The page's port where one was asked for, by option or setting; any wrong setting is told."""
-    from floorlog import config
-
-    settings = _load("web_port")
-    asked = config.inherited().get(config.variable("web_port"))
-    return settings.web_port if port is None and asked else port
-
-
-def _local(data: Path | None) -> "Services | None":
-    """The local services that are meant: those of --data, else the usual where they run.
-
-    None where the environment names a stream or a database: then it alone counts.
-    """
-    from floorlog import config
-    from floorlog.local.place import is_locked
-    from floorlog.local.services import running
-
-    if data is not None:
-        return running(data)
-    given = config.inherited()
-    if any(given.get(config.variable(name)) for name in ("stream", "db_secret")):
-        return None
-    usual = _directory(None)
-    return running(usual) if is_locked(usual) else None
-
-
-def _settings(data: Path | None, role: str, *needs: str) -> "Settings":
-    from floorlog import config
-
-    local = _local(data)
-    if local is not None:
-        config.adopt(local.environment(role))
-    return _load(*needs)
-
-
-def _load(*needs: str) -> "Settings":
-    """The settings; where `needs` are named, only those must be set."""
-    from floorlog import config
-
-    required = ("stream", "redis", "db_secret")
-    spare = {name: "" for name in required if needs and name not in needs}
-    return config.load(None, **spare)
-
-
-def _open_log(settings: "Settings") -> None:
-    import logging
-
-    level = logging.getLevelNamesMapping()[settings.log_level]
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("botocore").setLevel(max(level, logging.WARNING))
 
 
 def _mappings(files: "Sequence[Path]", wishes: dict[str, Any]) -> "list[Mapping]":
@@ -388,6 +323,10 @@ def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
     seconds = found.pop("seconds")
     lines = [f"{name:12}{count:>12}" for name, count in found.items()]
     return "\n".join([*lines, f"in {seconds:.1f} s"])
+
+
+for one in (record.verify,):
+    floorlog.add_command(one)
 
 
 def main() -> None:
