@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from written import Plant, Shard, lead
+from written import lead, more
 
 from floorlog.core.ledger.note import VerifierKey
 from floorlog.core.ledger.tree import Growing, root
@@ -12,7 +12,6 @@ from floorlog.errors import InputError, RecordError
 from floorlog.keeper import RETRY_SECONDS
 from floorlog.record.anchor import Directory, notes_of, open_signer
 from floorlog.record.verifier import Key
-from floorlog.store.migrate import WRITER
 
 HASHES = "SELECT hash FROM floorlog.log_leaf ORDER BY position"
 
@@ -20,15 +19,6 @@ HASHES = "SELECT hash FROM floorlog.log_leaf ORDER BY position"
 def anchored(written):
     key = Key(written.anchor.key())
     return notes_of(written.anchor, key, written.anchor.sizes())
-
-
-def more(written) -> None:
-    """One further batch."""
-    plant = Plant(written.dsn(WRITER))
-    (lease,) = plant.take(Shard("shard-9", (), 0, 5))
-    plant.register(lease)
-    plant.commit(plant.batch(lease, 1))
-    plant.store.close()
 
 
 def test_notes_are_of_the_log(written) -> None:

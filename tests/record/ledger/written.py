@@ -126,7 +126,9 @@ class Plant:
 
     def take(self, *shards: Shard) -> list[Lease]:
         view = self.store.survey(Survey(shards))
-        taken = [self.store.take(Take(one.lease_id)) for one in view.leases if not one.ended]
+        names = {shard.shard_id for shard in shards}
+        asked = [one.lease_id for one in view.leases if one.shard_id in names]
+        taken = [self.store.take(Take(lease_id)) for lease_id in asked]
         return [lease for lease in taken if isinstance(lease, Lease)]
 
     def register(self, lease: Lease) -> None:
@@ -235,3 +237,12 @@ def write(ground: Ground) -> None:
         )
     plant.store.close()
     made.keep()
+
+
+def more(written: Written) -> None:
+    """One further batch."""
+    plant = Plant(written.dsn(WRITER))
+    (lease,) = plant.take(Shard("shard-9", (), 0, 5))
+    plant.register(lease)
+    plant.commit(plant.batch(lease, 1))
+    plant.store.close()

@@ -1,0 +1,426 @@
+"""Every batch against its root, every entry against the chain and the log, every sum against both.
+
+A wrong batch is not taken for its neighbours': each entry is compared with what its row, its head
+and its leaf in the log say, and the chain goes on from what two of the three agree on.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from floorlog.core.ledger import form
+from floorlog.core.ledger.batch import Columns, Registry, groups, reading_leaves, records_in
+from floorlog.core.ledger.tree import root
+from floorlog.record.check_log import Log, digest_of
+from floorlog.record.finding import Findings, spans
+from floorlog.record.rows import Connection, Row, Rows, time_us
+from floorlog.record.stored import OpenRow, unpack
+
+LOT_READINGS = 60_000
+LOT_BATCHES = 200
+WINDOW_US = 300_000_000  # as store/commit.py writes it
+# What a row that was tampered with may raise on its way; its lot is then looked at one by one.
+ERRORS = (ValueError, LookupError, OverflowError, TypeError, struct.error)
+SUMMED = ("records", "received", "stored", "rejected", "duplicate", "conflict", "gaps")
+
+
+class Batch(NamedTuple):
+    """A batch as the query `batches` gives it."""
+
+    lease_id: int
+    number: int
+    epoch: int
+    clock_s: int
+    recorded: bytes
+    sequence_before: str
+    sequence: str
+    catalogue: int
+    records: int
+    received: int
+    stored: int
+    rejected: int
+    duplicate: int
+    conflict: int
+    leaves: int
+    root: bytes
+    head: bytes
+
+
+@dataclass(slots=True)
+class Content:
+    """A batch with all that it stored."""
+
+    batch: Batch
+    rows: list[OpenRow]
+    rejects: list[Row]
+    anomalies: list[Row]
+    gaps: list[Row]
+    conflicts: list[Row]
+
+
+@dataclass(slots=True)
+class Shard:
+    """What is known of a shard, and what its batches added up to."""
+
+    row: Row
+    digest: bytes
+    sums: list[int] = field(default_factory=lambda: [0] * 7)
+    last: Batch | None = None
+    head: bytes = b""
+    is_logged: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name in the stream."""
+        return str(self.row[3])
+
+    @property
+    def parents(self) -> list[int]:
+        """Leases of its parents, ascending."""
+        return sorted(int(one) for one in self.row[4][1:-1].split(",") if one.isdigit())
+
+
+class Entries:
+    """The log's leaves of entries, walked beside the batches."""
+
+    def __init__(self, connection: Connection, lost: Callable[[list[Row]], None]) -> None:
+        self._rows = Rows(connection, "leaves_of_entries", {})
+        self._lost = lost
+
+    def at(self, lease_id: int, number: int) -> tuple[bytes | None, list[Row]]:
+        """The hash of the entry before this one, as the log has it; the leaves of this one."""
+        passed = self._rows.before((lease_id, number))
+        before = None
+        if passed and passed[-1][:2] == (lease_id, number - 1):
+            before = passed.pop()[3]
+        self._lost(passed)
+        return before, self._rows.of((lease_id, number))
+
+    def step_back(self, lease_id: int, number: int) -> None:
+        """Pass over the leaves before a batch that is not the next one, without a word."""
+        self._rows.before((lease_id, number))
+
+    def finish(self) -> None:
+        """Pass over the rest."""
+        while page := self._rows.page():
+            self._lost(page)
+
+
+class Batches:
+    """Checks the batches of a record, or of a part of it.
+
+    Attributes:
+        readings, entries: what was checked.
+        unanchored_us: when the first batch was stored that no anchored note covers; None for none.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        log: Log,
+        registry: Registry,
+        findings: Findings,
+        *,
+        since: str,
+        series: Sequence[int] | None,
+    ) -> None:
+        self._connection = connection
+        self._log = log
+        self._registry = registry
+        self._findings = findings
+        self._values = {"since": since, "series": None if series is None else list(series)}
+        self._is_whole = since == "-infinity" and series is None
+        self._newest = np.full(1, np.iinfo(np.int64).min)
+        self.shards = self._open_shards()
+        self.readings = self.entries = 0
+        self.unanchored_us: int | None = None
+
+    def run(self, tell: Callable[[int], None]) -> None:
+        """Check all; `tell` is told how many readings were checked."""
+        entries = Entries(self._connection, self._lost)
+        lot: list[Content] = []
+        size = 0
+        for content in self._contents():
+            self._chain(content.batch, entries)
+            lot.append(content)
+            size += content.batch.stored
+            if size >= LOT_READINGS or len(lot) >= LOT_BATCHES:
+                self._check(lot)
+                tell(self.readings)
+                lot, size = [], 0
+        self._check(lot)
+        if self._is_whole:
+            entries.finish()
+            for shard in self.shards.values():
+                self._check_sums(shard)
+            self._check_newest()
+        tell(self.readings)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────
+
+    def _open_shards(self) -> dict[int, Shard]:
+        rows = Rows(self._connection, "shards", {})
+        found = {}
+        while page := rows.page():
+            for row in page:
+                digest = digest_of(18, row)
+                found[row[0]] = Shard(row, digest)
+                if row[7] not in (None, digest):
+                    self._findings.derived("shard", "its digest is another", shard=row[3])
+        return found
+
+    def _contents(self) -> Iterator[Content]:
+        names = ("open_rows", "rejects", "anomalies", "gaps", "conflicts")
+        since = {"since": self._values["since"]}
+        batches = Rows(self._connection, "batches", self._values)
+        streams = [Rows(self._connection, name, since) for name in names]
+        last: Row = ()
+        while batches.head is not None:
+            batch = Batch(*batches.head)
+            batches.take()
+            key = (batch.lease_id, batch.number)
+            if key == last:
+                self._wrong(batch, "batch", "stands twice")
+                continue
+            last = key
+            parts = []
+            for name, stream in zip(names, streams, strict=True):
+                self._orphans(name, stream.before(key))
+                parts.append(stream.of(key))
+            open_rows = [OpenRow(*row) for row in parts[0]]
+            yield Content(batch, open_rows, *parts[1:])
+        for name, stream in zip(names, streams, strict=True):
+            while page := stream.page():
+                self._orphans(name, page)
+
+    def _orphans(self, name: str, rows: Sequence[Row]) -> None:
+        if rows and self._is_whole:
+            for lease_id, number in sorted({row[:2] for row in rows}):
+                self._findings.evidence(
+                    name.removesuffix("s"), "belongs to no batch", shard=self._name(lease_id),
+                    batch=number,
+                )  # fmt: skip
+
+    def _name(self, lease_id: int) -> str:
+        shard = self.shards.get(lease_id)
+        return f"lease {lease_id}" if shard is None else shard.name
+
+    def _wrong(self, batch: Batch, where: str, says: str, *, derived: bool = False) -> None:
+        add = self._findings.derived if derived else self._findings.evidence
+        add(
+            where, says, shard=self._name(batch.lease_id), batch=batch.number,
+            recorded_us=time_us(batch.recorded),
+        )  # fmt: skip
+
+    def _lost(self, leaves: list[Row]) -> None:
+        """Entries of the log without a batch: those between batches are told by the numbers."""
+        if not self._is_whole:
+            return
+        for lease_id in sorted({leaf[0] for leaf in leaves}):
+            shard = self.shards.get(lease_id)
+            last = shard.last.number if shard and shard.last else 0
+            numbers = [leaf[1] for leaf in leaves if leaf[0] == lease_id and leaf[1] > last]
+            if numbers:
+                self._findings.evidence(
+                    "batch", f"batches {spans(numbers)} are gone; the log has them",
+                    shard=self._name(lease_id), batch=numbers[0],
+                )  # fmt: skip
+
+    # ── the chain ────────────────────────────────────────────────────────────────────────────
+
+    def _chain(self, batch: Batch, entries: Entries) -> None:
+        before, leaves = entries.at(batch.lease_id, batch.number)
+        self.entries += 1
+        shard = self.shards.get(batch.lease_id)
+        if shard is None:
+            self._wrong(batch, "batch", "is of a shard that is not there")
+            return
+        last = shard.last.number if shard.last else 0
+        if self._is_whole and batch.number != last + 1:
+            missing = spans([last + 1, batch.number - 1])
+            self._wrong(batch, "batch", f"batches {missing} before it are gone")
+        adjacent = batch.number == last + 1 and (shard.last is not None or self._is_whole)
+        previous = self._previous(shard, batch, before) if not adjacent else None
+        if adjacent:
+            previous = self._heads(shard) if batch.number == 1 else shard.head
+        self._vote(batch, shard, previous, leaves)
+        for place, name in enumerate(SUMMED[:-1]):
+            shard.sums[place] += getattr(batch, name)
+        shard.last = batch
+
+    def _previous(self, shard: Shard, batch: Batch, before: bytes | None) -> bytes | None:
+        """The head before a batch whose neighbour was not read; None where nobody knows."""
+        return self._heads(shard) if batch.number == 1 else before
+
+    def _heads(self, shard: Shard) -> bytes:
+        """The heads of a shard's parents, whose last batches came before."""
+        parents = [self.shards[one] for one in shard.parents if one in self.shards]
+        return b"".join(one.head if one.last and self._is_whole else one.row[8] for one in parents)
+
+    def _vote(
+        self, batch: Batch, shard: Shard, previous: bytes | None, leaves: Sequence[Row]
+    ) -> None:
+        logged = leaves[0][3] if leaves else None
+        position = leaves[0][2] if leaves else None
+        if len(leaves) > 1:
+            self._wrong(batch, "log", "has two leaves in the log", derived=True)
+        if leaves and not shard.is_logged:
+            self._wrong(batch, "log", "is in the log, but one before it is not")
+        shard.is_logged = bool(leaves)
+        if position is None or position >= self._log.anchored:
+            at = time_us(batch.recorded)
+            self.unanchored_us = min(at, self.unanchored_us or at)
+        try:
+            hashed = None if previous is None else entry_hash(batch, shard.digest, previous)
+        except ERRORS:
+            hashed = b"no entry"
+        known = batch.head if hashed is None else hashed
+        is_right = known in (batch.head, logged)
+        if not is_right:
+            self._wrong(batch, "batch", "the entry is not the one that was chained and logged")
+        if batch.head not in {logged or known, known}:
+            self._wrong(batch, "head", "its head is not the hash of its entry", derived=True)
+        if logged is not None and logged not in (known, batch.head):
+            self._wrong(batch, "log", f"leaf {position} of the log is not its entry")
+        elif logged is not None and logged != known and is_right and position is not None:
+            # The row and its head agree, against the log: who is right, the anchors say.
+            is_kept = position < self._log.good
+            where = "batch" if is_kept else "log"
+            self._wrong(batch, where, f"its entry is not leaf {position} of the log")
+        shard.head = known if is_right else (logged or batch.head)
+
+    # ── what is stored ───────────────────────────────────────────────────────────────────────
+
+    def _check(self, lot: list[Content]) -> None:
+        """Check the content of many batches at once; one by one where that fails."""
+        if not lot:
+            return
+        try:
+            columns, leaves, wrong = self._leaves(lot)
+        except ERRORS as error:
+            if len(lot) > 1:
+                for content in lot:
+                    self._check([content])
+            else:
+                self._wrong(lot[0].batch, "readings", f"cannot be read: {error}"[:200])
+            return
+        for place, where, says in wrong:
+            self._wrong(lot[place].batch, where, says, derived=where != "readings")
+        ends = np.searchsorted(columns.batch, np.arange(len(lot) + 1))  # type: ignore[arg-type] # set by unpack
+        for place, content in enumerate(lot):
+            self._check_content(content, int(ends[place + 1] - ends[place]), leaves[place])
+            self._check_conflicts(content, columns, slice(*ends[place : place + 2].tolist()))
+        self.readings += len(columns.series)
+        self._raise_newest(columns)
+
+    def _leaves(
+        self, lot: list[Content]
+    ) -> tuple[Columns, list[list[bytes]], list[tuple[int, str, str]]]:
+        columns, wrong = unpack([content.rows for content in lot])
+        found: list[list[bytes]] = [[] for _ in lot]
+        if len(columns.series):
+            order, begins = groups(columns, self._registry)
+            records = records_in(columns, self._registry, order)
+            firsts = begins[:-1] if order is None else order[begins[:-1]]
+            of_batch = columns.batch[firsts].tolist()  # type: ignore[index] # set by unpack
+            for place, leaf in zip(of_batch, reading_leaves(records, begins), strict=True):
+                found[place].append(leaf)
+        for place, content in enumerate(lot):
+            found[place] += event_leaves(content, self._registry)
+        return columns, found, wrong
+
+    def _check_content(self, content: Content, readings: int, leaves: list[bytes]) -> None:
+        batch = content.batch
+        if len(leaves) != batch.leaves or root(leaves) != batch.root:
+            says = (
+                f"what it holds is not what was stored: {readings} readings, {len(leaves)} leaves"
+            )
+            self._wrong(batch, "readings", f"{says} of {batch.stored} and {batch.leaves}")
+        elif (readings, len(content.rejects)) != (batch.stored, batch.rejected):
+            says = f"{readings} readings and {len(content.rejects)} rejects"
+            self._wrong(batch, "batch", f"{says}, not as many as it counts")
+        if any(row.clock_s != batch.clock_s for row in content.rows):
+            self._wrong(batch, "clock_s", "a row has another clock", derived=True)
+        times = [row.recorded_at for row in content.rows]
+        for rows in (content.rejects, content.anomalies, content.gaps, content.conflicts):
+            times += [row[2] for row in rows]
+        if any(time != batch.recorded for time in times):
+            self._wrong(batch, "recorded_at", "a row has another time of storing", derived=True)
+        if batch.lease_id in self.shards:
+            self.shards[batch.lease_id].sums[6] += len(content.gaps)
+
+    def _check_conflicts(self, content: Content, columns: Columns, span: slice) -> None:
+        flagged = np.flatnonzero(columns.conflict[span]) + span.start
+        if not len(flagged) and not content.conflicts:
+            return
+        found = sorted(
+            (int(columns.series[at]), int(columns.ts[at]), columns.value[at].tobytes(),
+             int(columns.quality[at]))
+            for at in flagged
+        )  # fmt: skip
+        stated = sorted(
+            (series, ts, struct.pack("<d", value), quality)
+            for *_, series, ts, value, quality in content.conflicts
+        )
+        if found != stated:
+            says = "its conflicts are not those that its readings flag"
+            self._wrong(content.batch, "conflict", says, derived=True)
+
+    # ── sums ─────────────────────────────────────────────────────────────────────────────────
+
+    def _check_sums(self, shard: Shard) -> None:
+        row, last = shard.row, shard.last
+        stated = (row[8], row[9], row[10], row[12])
+        shown = (b"", 0, "-1", 0)
+        if last is not None:
+            shown = (last.head, last.number, last.sequence, last.catalogue)
+        names = ("head", "number", "checkpoint", "catalogue")
+        wrong = [name for name, a, b in zip(names, stated, shown, strict=True) if a != b]
+        if last is not None and row[11] != last.clock_s:
+            wrong.append("clock_s")
+        wrong += [name for name, a, b in zip(SUMMED, row[13:20], shard.sums, strict=True) if a != b]
+        if wrong:
+            says = f"{', '.join(wrong)} of the shard's row are not those of its batches"
+            self._findings.derived("lease", says, shard=shard.name)
+
+    def _raise_newest(self, columns: Columns) -> None:
+        if not len(columns.series) or not self._is_whole:
+            return
+        top = int(columns.series.max()) + 1
+        if top > len(self._newest):
+            more = np.full(max(top, 2 * len(self._newest)) - len(self._newest), self._newest[0])
+            self._newest = np.append(self._newest, more)
+        np.maximum.at(self._newest, columns.series, columns.ts)
+
+    def _check_newest(self) -> None:
+        rows = Rows(self._connection, "newest", {})
+        none = np.iinfo(np.int64).min
+        while page := rows.page():
+            for series_id, window in page:
+                held = 0 < series_id < len(self._newest) and self._newest[series_id] != none
+                stated = int(self._newest[series_id]) // WINDOW_US if held else None
+                if window != stated:
+                    says = f"its newest reading is not noted: {window} instead of {stated}"
+                    self._findings.derived("newest_window", says, series=series_id)
+
+
+def entry_hash(batch: Batch, shard: bytes, previous: bytes) -> bytes:
+    """The hash of a batch's entry."""
+    return form.ENTRY.digest(
+        shard, batch.number, batch.epoch, batch.clock_s, time_us(batch.recorded), batch.catalogue,
+        batch.sequence_before, batch.sequence, *batch[8:14], batch.leaves, batch.root, previous,
+    )  # fmt: skip
+
+
+def event_leaves(content: Content, registry: Registry) -> list[bytes]:
+    """The hashes of rejects, anomalies and gaps, in order."""
+    rejects = sorted(form.REJECT.digest(*row[3:]) for row in content.rejects)
+    anomalies = sorted(
+        (row[3], form.ANOMALY.digest(registry.digests[row[3]], *row[4:]))
+        for row in content.anomalies
+    )
+    gaps = sorted(form.GAP.digest(*row[3:]) for row in content.gaps)
+    return rejects + [digest for _, digest in anomalies] + gaps

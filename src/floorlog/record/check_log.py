@@ -1,0 +1,199 @@
+"""The log against its anchors, and each of its leaves against the thing that it stands for."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from floorlog.core.ledger import form
+from floorlog.core.ledger.note import Checkpoint
+from floorlog.core.ledger.tree import HASH_BYTES, Growing
+from floorlog.record.finding import Findings, spans
+from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
+
+NAMES = {16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event"}
+QUERY = {16: "series", 17: "states", 18: "shards", 19: "catalogues", 20: "events"}
+
+
+class Log:
+    """The log as the anchors know it.
+
+    Attributes:
+        size: its leaves.
+        good: so many of its first leaves are as they were anchored.
+        anchored: size in the newest anchored note.
+    """
+
+    def __init__(self, notes: Mapping[int, Checkpoint | None], findings: Findings) -> None:
+        self._notes = notes
+        self._findings = findings
+        self.size = 0
+        self.good = 0
+        self.anchored = max(notes, default=0)
+        self.suspect: tuple[int, int] | None = None  # the first span that was changed
+
+    def read(self, connection: Connection) -> None:
+        """Read the whole log; compare its root with every note."""
+        tree = Growing()
+        sizes = iter(sorted(self._notes))
+        due = next(sizes, None)
+        rows = Rows(connection, "leaves", {})
+        while page := rows.page():
+            self._positions(page)
+            hashes = [hashed if len(hashed) == HASH_BYTES else bytes(32) for _, hashed in page]
+            begin = 0
+            while due is not None and due <= tree.size + len(hashes) - begin:
+                end = begin + due - tree.size
+                tree.extend(hashes[begin:end])
+                self._compare(due, tree.root())
+                begin, due = end, next(sizes, None)
+            tree.extend(hashes[begin:])
+        if due is not None:
+            self._findings.evidence(
+                "log",
+                f"the log ends at {self.size} leaves, but {self.anchored} are anchored: it was"
+                " cut off, or an older state was restored",
+            )
+            self.suspect = self.suspect or (self.good, self.anchored)
+        if self.suspect is not None:
+            self._blame(connection, *self.suspect)
+
+    def _positions(self, page: list[Row]) -> None:
+        for position, _ in page:
+            if position != self.size:
+                missing = position > self.size
+                says = (
+                    f"positions {spans([self.size, position - 1])} are missing"
+                    if missing
+                    else f"position {position} stands twice"
+                )
+                self._findings.evidence("log", says)
+                self.size = position
+            self.size += 1
+
+    def _compare(self, size: int, root: bytes) -> None:
+        note = self._notes[size]
+        if note is None or self.suspect is not None:
+            return
+        if note.root == root:
+            self.good = size
+        else:
+            self.suspect = (self.good, size)
+
+    def _blame(self, connection: Connection, begin: int, end: int) -> None:
+        """Say which batches have their place in the part that was changed."""
+        rows = connection.execute(
+            QUERIES["entries_between"].text, {"begin": begin, "end": end}, binary=True
+        ).fetchall()
+        parts = [f"{spans([low, high])} of shard {lease}" for lease, low, high in rows]
+        held = f"; it holds batches {', '.join(parts)}" if parts else ""
+        self._findings.evidence(
+            "log", f"leaves {begin} to {end - 1} are not those that were anchored{held}"
+        )
+
+
+def check_notes(
+    connection: Connection,
+    bodies: Mapping[int, bytes],
+    read: Callable[[int], bytes | None],
+    findings: Findings,
+) -> None:
+    """The copies of notes against the anchors; the newest may not be copied yet.
+
+    Args:
+        connection: in its transaction.
+        bodies: the notes that were anchored before the transaction began.
+        read: a note that was anchored since then; None where there is none.
+        findings: what is wrong.
+    """
+    copies: dict[int, str] = {}
+    rows = Rows(connection, "notes", {})
+    while page := rows.page():
+        for size, body in page:
+            kept = bodies.get(size) or read(size)
+            if copies.setdefault(size, body) != body or kept is None:
+                findings.derived("note", f"the note of {size} leaves is not anchored")
+            elif body.encode() != kept:
+                findings.derived("note", f"the copy of the note of {size} leaves is another")
+    missing = sorted(set(bodies) - set(copies) - {max(bodies, default=0)})
+    if missing:
+        findings.derived("note", f"copies of the notes of {spans(missing)} leaves are missing")
+
+
+def shard_values(row: Row) -> tuple[Any, ...]:
+    """The values of a shard's leaf from a row of the query `shards`."""
+    lease_id, arn, created, shard_id, parents, begin, end = row[:7]
+    created_us = 0 if created is None else time_us(created)
+    return lease_id, arn or "", created_us, shard_id, parents[1:-1], begin, end
+
+
+def digest_of(kind: int, row: Row) -> bytes:
+    """The hash of a series, state, shard, catalogue or event."""
+    if kind == 16:
+        return form.SERIES.digest(*row)
+    if kind == 17:
+        return form.STATE.digest(*row)
+    if kind == 18:
+        return form.SHARD.digest(*shard_values(row))
+    if kind == 19:
+        version, body, recorded = row
+        return form.CATALOGUE.digest(version, _sha256(body), time_us(recorded))
+    _, recorded, actor, action, detail = row
+    return form.AUDIT.digest(time_us(recorded), actor, action, _sha256(detail))
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def check_things(connection: Connection, log: Log, findings: Findings) -> None:
+    """Every series, state, shard, catalogue and event against its leaf."""
+    leaves = Rows(connection, "leaves_of_things", {})
+    for kind in NAMES:
+        for other in leaves.before((kind,)):
+            _strange(other, findings)
+        things = _each(Rows(connection, QUERY[kind], {}))
+        _merge(kind, leaves, things, log, findings)
+    while leaves.head is not None:
+        _strange(leaves.head, findings)
+        leaves.take()
+    for stream_id, arn in connection.execute(QUERIES["bare_streams"].text, binary=True):
+        findings.evidence("stream", f"stream {stream_id} ({arn}) has no shard in the log")
+
+
+def _strange(leaf: Row, findings: Findings) -> None:
+    findings.derived("log", f"leaf {leaf[2]} is of no kind that there is: {leaf[0]}")
+
+
+def _each(rows: Rows) -> Iterator[Row]:
+    while page := rows.page():
+        yield from page
+
+
+def _merge(kind: int, leaves: Rows, things: Iterator[Row], log: Log, findings: Findings) -> None:
+    """Things and leaves of one kind, both by their number."""
+    name = NAMES[kind]
+    for thing in things:
+        for lost in leaves.before((kind, thing[0])):
+            _lost(name, lost, findings)
+        found = leaves.of((kind, thing[0]))
+        place = {"series": thing[0]} if kind == 16 else {}
+        if len(found) > 1 or any(leaf[4] != 0 for leaf in found):
+            findings.derived("log", f"{name} {thing[0]} has not one leaf of its own", **place)
+        if found and digest_of(kind, thing) != found[0][3]:
+            position = found[0][2]
+            if position < log.good or position >= log.anchored:
+                says = f"{name} {thing[0]} is not what its leaf {position} says"
+                findings.evidence(name, says, **place)
+            else:
+                says = f"leaf {position} is not that of {name} {thing[0]}, or both were changed"
+                findings.evidence("log", says, **place)
+        elif not found and log.size and kind in {17, 19} and thing[0] == 0:
+            findings.evidence("log", f"{name} 0 has no leaf")
+    while leaves.head is not None and leaves.head[0] == kind:
+        _lost(name, leaves.head, findings)
+        leaves.take()
+
+
+def _lost(name: str, leaf: Row, findings: Findings) -> None:
+    place = {"series": leaf[1]} if name == "series" else {}
+    findings.evidence(name, f"{name} {leaf[1]} is gone; leaf {leaf[2]} of the log has it", **place)

@@ -1,0 +1,245 @@
+"""Verification: everything computed again from the stored rows, against the anchors outside."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from floorlog.core.ledger.batch import Registry
+from floorlog.core.ledger.note import Checkpoint
+from floorlog.core.reading import Kind
+from floorlog.core.series import KnownSeries
+from floorlog.errors import InputError, ServiceError
+from floorlog.record.anchor import Anchor
+from floorlog.record.check_batches import Batches
+from floorlog.record.check_log import Log, check_notes, check_things
+from floorlog.record.finding import Findings, Wrong
+from floorlog.record.rows import QUERIES, Connection, Rows, settle, time_us
+from floorlog.record.verifier import Key, checkpoint, time_text
+
+SIGNATURES_MAX = 200  # of the newest notes; an older one with the tree's root says nothing else
+Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What verification found.
+
+    Attributes:
+        ok: nothing is wrong, and a signed note outside the database vouches for it.
+        readings, entries: what was checked.
+        wrong: what is wrong, the first thousand.
+        wrong_count: how many are wrong.
+        unanchored_seconds: age of the oldest entry that no anchored note covers; 0 for none.
+        readings_per_core_second: of this process's own time.
+        key: who signed.
+        anchored: leaves in the newest anchored note.
+    """
+
+    ok: bool
+    readings: int
+    entries: int
+    wrong: list[Wrong]
+    wrong_count: int
+    unanchored_seconds: float
+    readings_per_core_second: int
+    key: str
+    anchored: int
+
+    def as_object(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """For a person: what is wrong, then one line."""
+        lines = [_line(one) for one in self.wrong]
+        if self.wrong_count > len(self.wrong):
+            lines.append(f"… and {self.wrong_count - len(self.wrong)} more")
+        state = "intact" if self.ok else f"NOT INTACT: {self.wrong_count} things are wrong"
+        lines.append(
+            f"{state}: {self.readings} readings in {self.entries} batches, the log anchored up to"
+            f" {self.anchored} leaves by {self.key or 'nobody'}"
+        )
+        if self.unanchored_seconds:
+            lines.append(
+                f"the last {self.unanchored_seconds:.0f} s are not anchored yet: nothing outside"
+                " the database vouches for them"
+            )
+        return "\n".join(lines)
+
+
+def _line(one: Wrong) -> str:
+    place = [
+        f"shard {one.shard}" if one.shard is not None else "",
+        f"batch {one.batch}" if one.batch is not None else "",
+        f"series {one.series}" if one.series is not None else "",
+        f"stored {time_text(one.recorded_us)}" if one.recorded_us is not None else "",
+    ]
+    return f"{one.kind} {one.where}: {', '.join(part for part in [*place, one.says] if part)}"
+
+
+class Anchored:
+    """The notes of an anchor, read before the record is: it only grows meanwhile.
+
+    Args:
+        anchor: where they are.
+        key: the log's verifier key; that beside the notes when it is empty.
+    """
+
+    def __init__(self, anchor: Anchor, key: str = "") -> None:
+        self._anchor = anchor
+        self.key = key or anchor.key()
+        self.bodies = {size: anchor.read(size) for size in anchor.sizes()}
+        self.findings: list[str] = []
+        try:
+            self._key = Key(self.key) if self.key else None
+        except ValueError as error:
+            raise InputError(
+                f"{self.key:.80} is no key of a log: {error}",
+                where="key",
+                fix="give name+hash+key, as the keeper's verifier.key holds it",
+            ) from error
+        newest = sorted(self.bodies)[-SIGNATURES_MAX:]
+        self.notes = {size: self._read(size, size in newest) for size in self.bodies}
+
+    def late(self, size: int) -> bytes | None:
+        """A note that was anchored since; None where there is none."""
+        try:
+            return self._anchor.read(size)
+        except FileNotFoundError:
+            return None
+
+    def _read(self, size: int, is_checked: bool) -> Checkpoint | None:
+        try:
+            text = self.bodies[size].decode()
+            if is_checked and self._key is not None:
+                found = Checkpoint(*checkpoint(text, [self._key]))
+            else:
+                found = Checkpoint.parse(text.rpartition("\n\n")[0] + "\n")
+            if found.size != size:
+                self.findings.append(f"the note of {size} leaves speaks of {found.size}")
+        except ValueError as error:
+            self.findings.append(f"the note of {size} leaves is not good: {error}")
+            return None
+        return found if found.size == size else None
+
+
+def check(
+    connection: Connection,
+    anchored: Anchored,
+    *,
+    since: str = "-infinity",
+    device: str | None = None,
+    tell: Tell = lambda _done, _total: None,
+) -> Report:
+    """Verify the record that the connection's open transaction sees.
+
+    Args:
+        connection: in a transaction, on binary results.
+        anchored: the notes, read before the transaction began.
+        since: only batches stored from then on (ISO 8601); the log is read whole.
+        device: only batches that hold readings of this device.
+        tell: told how many readings were checked, of how many.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    began = time.process_time()
+    settle(connection)
+    findings = Findings()
+    for says in anchored.findings:
+        findings.evidence("anchor", says)
+    now, total = _one(connection, "totals", since=since)
+    chosen = None if device is None else _series_of(connection, device)
+    log = Log(anchored.notes, findings)
+    log.read(connection)
+    if log.size and not anchored.notes:
+        findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
+    check_notes(connection, anchored.bodies, anchored.late, findings)
+    check_things(connection, log, findings)
+    batches = Batches(connection, log, _registry(connection), findings, since=since, series=chosen)
+    batches.run(lambda done: tell(done, total))
+    spent = max(time.process_time() - began, 1e-6)
+    oldest = batches.unanchored_us
+    return Report(
+        ok=not findings.count,
+        readings=batches.readings,
+        entries=batches.entries,
+        wrong=findings.wrong,
+        wrong_count=findings.count,
+        unanchored_seconds=0.0 if oldest is None else max(0.0, (time_us(now) - oldest) / 1e6),
+        readings_per_core_second=round(batches.readings / spent),
+        key=anchored.key,
+        anchored=log.anchored,
+    )
+
+
+def verify(
+    dsn: str,
+    anchor: Anchor,
+    key: str = "",
+    *,
+    since: str = "-infinity",
+    device: str | None = None,
+    tell: Tell = lambda _done, _total: None,
+) -> Report:
+    """Verify the record of a database; see `check`.
+
+    Raises:
+        InputError: no such device, or no key.
+        ServiceError: the database does not answer.
+    """
+    try:
+        anchored = Anchored(anchor, key)
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(QUERIES["open_verification"].text)
+            return check(connection, anchored, since=since, device=device, tell=tell)
+    except psycopg.errors.InvalidDatetimeFormat as error:
+        raise InputError(
+            f"{since!r} is no time", where="--since", fix="write 2026-01-31T12:00Z"
+        ) from error
+    except psycopg.Error as error:
+        raise ServiceError(
+            f"the record cannot be read: {str(error).strip().splitlines()[0]}",
+            where="database",
+            fix="see that it runs and is migrated",
+        ) from error
+    except OSError as error:
+        raise ServiceError(
+            f"the anchors cannot be read: {error.strerror}",
+            where=str(error.filename),
+            fix="set FLOORLOG_ANCHOR to the directory of the notes",
+        ) from error
+
+
+def _one(connection: Connection, name: str, **values: object) -> tuple[Any, ...]:
+    row = connection.execute(QUERIES[name].text, values, binary=True).fetchone()
+    assert row is not None, "an aggregate returns a row"
+    return tuple(row)
+
+
+def _series_of(connection: Connection, device: str) -> list[int]:
+    rows = connection.execute(QUERIES["series_of_device"].text, {"device": device}, binary=True)
+    found = [series_id for (series_id,) in rows]
+    if not found:
+        raise InputError(
+            f"the record knows no device {device!r}", where="--device", fix="look at the page"
+        )
+    return found
+
+
+def _registry(connection: Connection) -> Registry:
+    """The names of all series and states, as the record has them."""
+    registry = Registry()
+    rows = Rows(connection, "series", {})
+    while page := rows.page():
+        registry.learn(
+            KnownSeries(number, device, metric, Kind(kind), unit, 0)
+            for number, device, metric, kind, unit in page
+        )
+    rows = Rows(connection, "states", {})
+    while page := rows.page():
+        registry.learn_states({name: code for code, name in page})
+    return registry

@@ -1,0 +1,107 @@
+-- What verification reads. No function of the record's own is used: times come as their bytes.
+
+-- :name open_verification
+-- One state for all statements; nothing may hide behind another schema's names.
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+
+-- :name set_verification
+-- Ways through the indexes, that rows come in order without a sort of all of them.
+SELECT set_config(given.name, given.value, true)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value);
+
+-- :name totals
+-- The database's clock, and what there is to read, for the bar.
+SELECT timestamptz_send(now()), coalesce(sum(stored), 0)::int8 FROM floorlog.batch WHERE recorded_at >= %(since)s;
+
+-- :name series_of_device
+-- The series of a device.
+SELECT series_id FROM floorlog.series WHERE device = %(device)s ORDER BY series_id;
+
+-- :name leaves
+-- The log, in its order.
+SELECT position, hash FROM floorlog.log_leaf ORDER BY position;
+
+-- :name leaves_of_things
+-- The log's leaves of all but entries, by what they stand for.
+SELECT kind, id, position, hash, lease_id FROM floorlog.log_leaf WHERE kind <> 32 ORDER BY kind, id;
+
+-- :name leaves_of_entries
+-- The log's leaves of entries, by shard.
+SELECT lease_id, id, position, hash FROM floorlog.log_leaf WHERE kind = 32 ORDER BY lease_id, id;
+
+-- :name entries_between
+-- Which batches have their place in a part of the log.
+SELECT lease_id, min(id), max(id) FROM floorlog.log_leaf
+WHERE kind = 32 AND position >= %(begin)s AND position < %(end)s GROUP BY lease_id ORDER BY lease_id;
+
+-- :name notes
+-- The copies of anchored notes.
+SELECT size, body FROM floorlog.note ORDER BY size;
+
+-- :name shards
+-- Every shard: what it is, and what its row says of its batches.
+SELECT l.lease_id, s.arn, timestamptz_send(s.created_at), l.shard_id, l.parents::text, l.hash_begin::text,
+    l.hash_end::text, l.digest, l.head, l.number, l.checkpoint::text, l.clock_s, l.catalogue,
+    l.records, l.received, l.stored, l.rejected, l.duplicate, l.conflict, l.gaps
+FROM floorlog.lease AS l LEFT JOIN floorlog.stream AS s ON s.stream_id = l.stream_id ORDER BY l.lease_id;
+
+-- :name bare_streams
+-- Streams without a shard.
+SELECT stream_id, arn FROM floorlog.stream AS s
+WHERE NOT EXISTS (SELECT FROM floorlog.lease AS l WHERE l.stream_id = s.stream_id) ORDER BY stream_id;
+
+-- :name series
+-- Every series.
+SELECT series_id, device, metric, kind, unit FROM floorlog.series ORDER BY series_id;
+
+-- :name states
+-- Every state.
+SELECT code, name FROM floorlog.state ORDER BY code;
+
+-- :name catalogues
+-- Every version of the catalogue.
+SELECT version, body::text, timestamptz_send(recorded_at) FROM floorlog.catalogue ORDER BY version;
+
+-- :name events
+-- Every audit event.
+SELECT event_id, timestamptz_send(recorded_at), actor, action, detail::text FROM floorlog.audit_event ORDER BY event_id;
+
+-- :name newest
+-- What is noted of each series' newest reading.
+SELECT series_id, newest_window FROM floorlog.series_home ORDER BY series_id;
+
+-- :name batches
+-- Batches by shard, all or those that hold readings of some series.
+SELECT lease_id, number, epoch, clock_s, timestamptz_send(recorded_at), sequence_before::text, sequence::text,
+    catalogue, records, received, stored, rejected, duplicate, conflict, leaves, root, head
+FROM floorlog.batch AS b
+WHERE recorded_at >= %(since)s AND (%(series)s::int4[] IS NULL OR (lease_id, number) IN (
+    SELECT o.lease_id, o.number FROM floorlog.open_row AS o WHERE o.series && %(series)s::int4[]))
+ORDER BY lease_id, number;
+
+-- :name open_rows
+-- Open rows by batch.
+SELECT lease_id, number, part, timestamptz_send(recorded_at), t_min, t_max, clock_s, slot, width, tick_us,
+    series, ts, ts_wide, value, quality, arrived, conflict, late
+FROM floorlog.open_row WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
+
+-- :name rejects
+-- Rejects by batch.
+SELECT lease_id, number, timestamptz_send(recorded_at), sequence::text, element, code, reason, data
+FROM floorlog.reject WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
+
+-- :name anomalies
+-- Anomalies by batch.
+SELECT lease_id, number, timestamptz_send(recorded_at), series_id, severity, phase, detector, start_us, at_us,
+    score, value, expected, reason
+FROM floorlog.anomaly WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
+
+-- :name gaps
+-- Gaps by batch.
+SELECT lease_id, number, timestamptz_send(recorded_at), begin_us, end_us, cause
+FROM floorlog.gap WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
+
+-- :name conflicts
+-- Conflicts by batch.
+SELECT lease_id, number, timestamptz_send(recorded_at), series_id, ts_us, value, quality
+FROM floorlog.conflict WHERE recorded_at >= %(since)s ORDER BY lease_id, number;

@@ -1,0 +1,115 @@
+"""Verification: an intact record passes, in whole and in part; everything else is named."""
+
+import threading
+
+import pytest
+from written import Plant, Shard, Written, lead, more
+
+from floorlog.errors import InputError
+from floorlog.record.verify import Report, verify
+from floorlog.store.migrate import READER, WRITER
+
+VERIFICATIONS = 25
+
+
+def verified(written: Written, **asked) -> Report:
+    return verify(written.dsn(READER), written.anchor, **asked)
+
+
+def test_an_intact_record_passes(written) -> None:
+    """All readings and entries, with nothing wrong and nothing unanchored."""
+    report = verified(written)
+    assert report.wrong == []
+    ((batches, stored),) = written.run("SELECT count(*), sum(stored) FROM floorlog.batch")
+    assert (report.ok, report.entries, report.readings) == (True, batches, stored)
+    assert report.unanchored_seconds == 0
+    assert report.anchored == written.run("SELECT count(*) FROM floorlog.log_leaf")[0][0]
+
+
+def test_parts_pass_too(written) -> None:
+    """Of one device, or since a time, fewer entries are checked, and chained to those before."""
+    whole = verified(written)
+    for asked in ({"device": "oven"}, {"since": "2026-01-01T00:00Z"}):
+        report = verified(written, **asked)
+        assert report.wrong == []
+        assert report.ok
+    assert verified(written, device="oven").entries < whole.entries
+    assert verified(written, since="infinity").entries == 0
+    written.run("UPDATE floorlog.batch SET received = received + 1 WHERE number = 3")
+    places = {(one.shard, one.batch) for one in verified(written, device="oven").wrong}
+    assert places == {("shard-0", 3), ("shard-1", 3), ("shard-2", 3)}
+
+
+def test_what_is_asked_wrongly_is_told(written) -> None:
+    """One line for a device or time that there is not, and for a key that is none."""
+    with pytest.raises(InputError, match="no device 'press-9'"):
+        verified(written, device="press-9")
+    with pytest.raises(InputError, match="is no time"):
+        verified(written, since="soon")
+    with pytest.raises(InputError, match="is no key"):
+        verified(written, key="abc")
+
+
+def test_another_key_is_found(written) -> None:
+    """Who was given the log's key another way is told when the notes are signed by another."""
+    key = written.anchor.key()
+    other = written.directory / "other.key"
+    from floorlog.record.anchor import open_signer  # noqa: PLC0415 - for this test alone
+
+    report = verified(written, key=str(open_signer(other, may_create=True).key))
+    assert not report.ok
+    assert {one.where for one in report.wrong} == {"anchor"}
+    assert verified(written, key=key).ok
+
+
+def test_what_is_newer_than_the_anchor_is_named(written) -> None:
+    """The span that nothing outside vouches for is told in seconds; it is not wrong."""
+    more(written)
+    report = verified(written)
+    assert report.ok, report.wrong
+    assert 0 < report.unanchored_seconds < 60
+    written.keep()
+    assert verified(written).unanchored_seconds == 0
+
+
+def test_no_alarm_while_others_write(written) -> None:
+    """Verified many times while a worker commits and the keeper sequences and anchors."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        plant = Plant(written.dsn(WRITER))
+        (lease,) = plant.take(Shard("shard-9", (), 0, 5))
+        plant.register(lease)
+        number = 0
+        while not stop.is_set():
+            number += 1
+            plant.commit(plant.batch(lease, number))
+        plant.store.close()
+
+    def keep() -> None:
+        keeper = written.keeper()
+        lead(keeper)
+        while not stop.wait(0.01):
+            keeper.round()
+        keeper._link.close()
+
+    def guarded(task) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(task,)) for task in (work, keep)]
+    for thread in threads:
+        thread.start()
+    try:
+        reports = [verified(written) for _ in range(VERIFICATIONS)]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert failed == []
+    assert [report.wrong for report in reports if not report.ok] == []
+    assert reports[-1].entries > reports[0].entries + VERIFICATIONS
+    assert reports[-1].anchored > reports[0].anchored
