@@ -325,7 +325,7 @@ def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
     return "\n".join([*lines, f"in {seconds:.1f} s"])
 
 
-for one in (record.verify,):
+for one in (record.verify, record.prove):
     floorlog.add_command(one)
 
 

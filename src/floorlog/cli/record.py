@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from floorlog.cli.place import DATA, KEY, key_text, needed, settings_of
+from floorlog.cli.place import DATA, FILE, KEY, key_text, needed, settings_of
 
 
 @click.command()
@@ -39,3 +39,50 @@ def verify(data: Path | None, key: str, since: str, device: str | None, *, as_js
         print(report.as_text())
     if not report.ok:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("device")
+@click.argument("metric")
+@click.argument("time")
+@DATA
+@KEY
+@click.option("--which", type=click.IntRange(1), default=1, help="Of several of this time.")
+@click.option("--out", type=FILE, metavar="FILE", help="Where the proof goes.")
+@click.option("--verifier", is_flag=True, help="Put verifier.py beside it.")
+def prove(
+    device: str,
+    metric: str,
+    time: str,
+    data: Path | None,
+    key: str,
+    which: int,
+    out: Path | None,
+    *,
+    verifier: bool,
+) -> None:
+    """Write the proof of one reading, which verifier.py checks with nothing else at hand.
+
+    TIME is the reading's own, as exact as it was sent. Of several readings of that time, the one
+    that stands is the first; those that contradict it follow.
+    """
+    from floorlog.record import prove as room
+    from floorlog.record.anchor import open_anchor
+    from floorlog.source.secret import database_dsn
+
+    ts_us = room.moment_us(time, "TIME")
+    settings = settings_of(data, "floorlog_reader", "db_secret")
+    found = room.prove(
+        database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key), device,
+        metric, ts_us, which,
+    )  # fmt: skip
+    path = out or Path(room.file_name(device, metric, time))
+    room.write_new(path, found.as_bytes())
+    if verifier:
+        room.write_new(path.with_name("verifier.py"), room.verifier_text())
+    for number, one in enumerate(found.others, 1):
+        if len(found.others) > 1:
+            mark = "proven here" if number == which else f"prove it with --which {number}"
+            print(f"of this time, {number}: {one} - {mark}", file=sys.stderr)
+    print(found.says)
+    print(f"{path}: check it with `python verifier.py {path} --key {found.key}`")

@@ -16,7 +16,8 @@ from floorlog.store.queries import parse
 Connection = psycopg.Connection[Any]
 Row = tuple[Any, ...]
 
-QUERIES = parse(files("floorlog.record").joinpath("verify.sql").read_text("utf-8"))
+_FILES = ("verify.sql", "evidence.sql")
+QUERIES = parse("\n".join(files("floorlog.record").joinpath(f).read_text("utf-8") for f in _FILES))
 PAGE_BYTES = 4 << 20
 PAGE_ROWS = (8, 2_000)
 EPOCH_2000_US = 946_684_800_000_000

@@ -7,16 +7,14 @@ from typing import Any
 
 import psycopg
 
-from floorlog.core.ledger.batch import Registry
 from floorlog.core.ledger.note import Checkpoint
-from floorlog.core.reading import Kind
-from floorlog.core.series import KnownSeries
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.anchor import Anchor
 from floorlog.record.check_batches import Batches
 from floorlog.record.check_log import Log, check_notes, check_things
+from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
-from floorlog.record.rows import QUERIES, Connection, Rows, settle, time_us
+from floorlog.record.rows import QUERIES, Connection, settle, time_us
 from floorlog.record.verifier import Key, checkpoint, time_text
 
 SIGNATURES_MAX = 200  # of the newest notes; an older one with the tree's root says nothing else
@@ -159,7 +157,9 @@ def check(
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
     check_notes(connection, anchored.bodies, anchored.late, findings)
     check_things(connection, log, findings)
-    batches = Batches(connection, log, _registry(connection), findings, since=since, series=chosen)
+    batches = Batches(
+        connection, log, known_of(connection).registry, findings, since=since, series=chosen
+    )
     batches.run(lambda done: tell(done, total))
     spent = max(time.process_time() - began, 1e-6)
     oldest = batches.unanchored_us
@@ -228,18 +228,3 @@ def _series_of(connection: Connection, device: str) -> list[int]:
             f"the record knows no device {device!r}", where="--device", fix="look at the page"
         )
     return found
-
-
-def _registry(connection: Connection) -> Registry:
-    """The names of all series and states, as the record has them."""
-    registry = Registry()
-    rows = Rows(connection, "series", {})
-    while page := rows.page():
-        registry.learn(
-            KnownSeries(number, device, metric, Kind(kind), unit, 0)
-            for number, device, metric, kind, unit in page
-        )
-    rows = Rows(connection, "states", {})
-    while page := rows.page():
-        registry.learn_states({name: code for code, name in page})
-    return registry

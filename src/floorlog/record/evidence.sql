@@ -1,0 +1,76 @@
+-- What proofs and exports read: entries in the order of the log, and all that a batch stored.
+
+-- :name log_blocks
+-- The hashes of the log in blocks of 256, block by block, up to a size.
+SELECT n, (SELECT string_agg(g.hash, ''::bytea ORDER BY g.position) FROM floorlog.log_leaf AS g
+    WHERE g.position >= n * 256 AND g.position < least(n * 256 + 256, %(size)s))
+FROM generate_series(0, (%(size)s - 1) / 256) AS n;
+
+-- :name log_block
+-- The hashes of one block of 256 leaves of the log.
+SELECT hash FROM floorlog.log_leaf WHERE position >= %(begin)s AND position < %(begin)s + 256 ORDER BY position;
+
+-- :name entries_of
+-- Entries of the log by shard and number, in its order: place and hash there, the hash before, the batch.
+SELECT g.position, g.hash,
+    CASE WHEN b.number = 1 THEN (
+        SELECT coalesce(string_agg(p.head, ''::bytea ORDER BY p.lease_id), ''::bytea) FROM floorlog.lease AS p
+        WHERE p.lease_id = ANY ((SELECT l.parents FROM floorlog.lease AS l WHERE l.lease_id = b.lease_id)::int4[]))
+    ELSE (SELECT p.head FROM floorlog.batch AS p WHERE p.lease_id = b.lease_id AND p.number = b.number - 1 LIMIT 1)
+    END,
+    b.lease_id, b.number, b.epoch, b.clock_s, timestamptz_send(b.recorded_at), b.sequence_before::text,
+    b.sequence::text, b.catalogue, b.records, b.received, b.stored, b.rejected, b.duplicate, b.conflict, b.leaves,
+    b.root, b.head
+FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS asked (lease_id, number)
+JOIN floorlog.batch AS b ON b.lease_id = asked.lease_id AND b.number = asked.number
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 32 AND g.lease_id = b.lease_id AND g.id = b.number
+ORDER BY g.position;
+
+-- :name open_rows_of
+-- The open rows of some batches.
+SELECT o.lease_id, o.number, o.part, timestamptz_send(o.recorded_at), o.t_min, o.t_max, o.clock_s, o.slot, o.width,
+    o.tick_us, o.series, o.ts, o.ts_wide, o.value, o.quality, o.arrived, o.conflict, o.late
+FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS asked (lease_id, number)
+JOIN floorlog.open_row AS o ON o.lease_id = asked.lease_id AND o.number = asked.number;
+
+-- :name rejects_of
+-- The rejects of some batches, which are found by the time at which those were stored.
+SELECT r.lease_id, r.number, timestamptz_send(r.recorded_at), r.sequence::text, r.element, r.code, r.reason, r.data
+FROM floorlog.reject AS r
+WHERE r.recorded_at = ANY (%(times)s::timestamptz[])
+    AND (r.lease_id, r.number) IN (SELECT * FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]));
+
+-- :name anomalies_of
+-- The anomalies of some batches.
+SELECT a.lease_id, a.number, timestamptz_send(a.recorded_at), a.series_id, a.severity, a.phase, a.detector,
+    a.start_us, a.at_us, a.score, a.value, a.expected, a.reason
+FROM floorlog.anomaly AS a
+WHERE a.recorded_at = ANY (%(times)s::timestamptz[])
+    AND (a.lease_id, a.number) IN (SELECT * FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]));
+
+-- :name gaps_of
+-- The gaps of some batches.
+SELECT g.lease_id, g.number, timestamptz_send(g.recorded_at), g.begin_us, g.end_us, g.cause
+FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS asked (lease_id, number)
+JOIN floorlog.gap AS g ON g.lease_id = asked.lease_id AND g.number = asked.number;
+
+-- :name series_named
+-- One series.
+SELECT series_id, kind FROM floorlog.series WHERE device = %(device)s AND metric = %(metric)s;
+
+-- :name metrics_of_device
+-- The metrics of a device.
+SELECT metric FROM floorlog.series WHERE device = %(device)s ORDER BY metric;
+
+-- :name readings_at
+-- The readings of a series at one time: the batch, value, name of the state, quality, flags of each.
+SELECT shard, batch, value, text, quality, flags
+FROM floorlog.readings(%(device)s, %(metric)s, floorlog.from_us(%(ts_us)s), floorlog.from_us(%(ts_us)s + 1))
+ORDER BY flags & 1, recorded_at, shard, batch;
+
+-- :name readings_around
+-- The times of a series' readings nearest to a time, before and after, within a day: µs UTC.
+SELECT max(floorlog.to_us(ts)) FILTER (WHERE ts < floorlog.from_us(%(ts_us)s)),
+    min(floorlog.to_us(ts)) FILTER (WHERE ts > floorlog.from_us(%(ts_us)s))
+FROM floorlog.readings(%(device)s, %(metric)s, floorlog.from_us(%(ts_us)s - 86400000000),
+    floorlog.from_us(%(ts_us)s + 86400000000));
