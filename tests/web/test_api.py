@@ -10,7 +10,7 @@ from floorlog.cache import Endpoint
 from floorlog.core.reading import Anomaly, Kind
 
 # One set of servers for all files that need them.
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 NOBODY = Endpoint("127.0.0.1", 9)
 
 

@@ -15,7 +15,7 @@ from floorlog.core.reading import Anomaly
 from floorlog.web.feed import BYTES_MAX, CLIENTS_MAX, MESSAGES_MAX, Client, event
 
 # One set of servers for all files that need them.
-pytestmark = pytest.mark.xdist_group("page")
+pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 NOBODY = Endpoint("127.0.0.1", 9)
 SEEN_SECONDS_MAX = 2.0
 

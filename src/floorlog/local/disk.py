@@ -125,13 +125,11 @@ class DiskWatch:
         )
 
     def look(self, now_seconds: float) -> DiskFull | None:
-        """Take a sample; if the disk is full, drop the ballast and say so."""
+        """Take a sample; if the disk is full, say so."""
         free = self._bytes_free(self.directory)
         self.forecast.add(now_seconds, free)
         if free >= FULL_BELOW_BYTES:
             return None
-        # PostgreSQL needs room to end in order, and to start again to be looked at.
-        self.ballast.drop()
         return DiskFull(
             f"the disk is full ({free // MIB} MiB left), so all services end; nothing is lost",
             where=str(self.directory),

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TypeVar
 
-from floorlog.errors import FloorlogError, ServiceError
+from floorlog.errors import DiskFull, FloorlogError, ServiceError
 from floorlog.local.birth import end_leftovers
 from floorlog.local.child import end_children
 from floorlog.local.command import Command
@@ -374,6 +374,11 @@ class Supervisor:
         others = [w for w in services if w.name != "postgres"]
         for group in (added, others, postgres):
             children = [w.child for w in reversed(group) if w.child is not None]
+            if group is postgres and isinstance(self._failure, DiskFull):
+                # It needs room to end in order. Told so first, or its sessions would fill that too.
+                for child in children:
+                    child.send(child.program.stops[0].signal_number)
+                self._disk.ballast.drop()
             end_children(children, self._hurry)
 
     def _take_handlers(self) -> None:

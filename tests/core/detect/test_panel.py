@@ -1,11 +1,8 @@
 """The panel's own promises: marks, last values, qualities, storage, undo, cost."""
 
-import time
-
 import numpy as np
 import pytest
 from made_day import BEGIN_S, readings
-from numpy.typing import NDArray
 
 from floorlog.core.detect import DETECTORS
 from floorlog.core.detect.limit import Limit
@@ -162,45 +159,9 @@ def test_a_new_detector_begins_to_learn_and_an_old_one_is_forgotten() -> None:
     assert [(e.detector, e.phase) for e in ended] == [("limit", "end")]
 
 
-def cpu_ms(panel: Panel, batches: list[Readings], rules: Rules) -> float:
-    """The least CPU time of one advance, in ms."""
-    kind: NDArray[np.int8] = np.zeros(len(rules), np.int8)
-    taken = []
-    for batch in batches:
-        fresh = np.ones(len(batch), np.bool_)
-        begin = time.process_time()
-        panel.advance(batch, fresh, rules, kind, int(batch.arrival_s.max()))
-        taken.append(time.process_time() - begin)
-    return min(taken) * 1000
-
-
-@pytest.mark.parametrize(
-    ("series", "each", "batches", "limit_ms"),
-    [(900, 1, 30, 1.5), (900, 11, 5, 12.0), (8, 1250, 6, 300.0)],
-)
-@pytest.mark.serial
-def test_the_cost_of_a_batch(series: int, each: int, batches: int, limit_ms: float) -> None:
-    """Live, in catch-up and in the worst shape a batch stays within its share of CPU.
-
-    The last limit is twice the aim: a busy machine must not turn the test red.
-    """
-    chance = np.random.default_rng(1)
-    rules = Rules.empty(series)
-    made = []
-    for number in range(batches):
-        at_s = np.tile(np.arange(each), series) + number * each
-        ts = (BEGIN_S + at_s) * 1_000_000
-        row = np.repeat(np.arange(series), each)
-        made.append(readings(row, ts, chance.normal(size=len(row))))
-    assert cpu_ms(Panel(), made, rules) <= limit_ms
-
-
-@pytest.mark.serial
-def test_a_snapshot_is_cheap() -> None:
-    """The state of 1,000 series takes at most 10 ms and 600 bytes each."""
+def test_a_snapshot_is_small() -> None:
+    """The state of 1,000 series takes at most 600 bytes each."""
     panel, _, _ = grown(1000, 3)
-    begin = time.process_time()
     blobs = panel.dump_all(np.arange(1000))
-    assert time.process_time() - begin <= 0.010
     assert sum(map(len, blobs)) <= 600_000
     assert len(DETECTORS) >= 7

@@ -126,7 +126,7 @@ def writer(cache: Server) -> Iterator[Callable[..., LastValues]]:
         one.close()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 5.0) -> float:
+def wait_until(true: Callable[[], object], seconds: float = 30.0) -> float:
     """Wait until it is true; returns the seconds that took."""
     began = time.monotonic()
     while not true():

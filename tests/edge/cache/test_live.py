@@ -11,6 +11,8 @@ import pytest
 from floorlog.cache import CHANNEL, KEY, Changed, Endpoint, Heard, Last, Lost, Quiet, Whole, listen
 from floorlog.core.reading import Anomaly
 
+pytestmark = pytest.mark.slow  # starts a cache
+
 T0 = 1_767_225_600_000_000
 
 

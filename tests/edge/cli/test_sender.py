@@ -14,6 +14,8 @@ from floorlog.local.supervisor import Supervisor
 from floorlog.source import sender as room
 from floorlog.source.sender import Allowance, Entry, Sender
 
+pytestmark = pytest.mark.slow  # starts a stream
+
 REGION = "eu-west-2"
 
 

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+pytestmark = pytest.mark.slow  # starts processes
+
 SHARD = "shardId-000000000000"
 COMMAND = [sys.executable, "-m", "floorlog.local.kinesis"]
 

@@ -36,7 +36,9 @@ def test_a_full_disk_loses_nothing_committed(
             except psycopg.Error:
                 break
             committed += ROWS
-    second = json.loads(run.process.stdout.readline())
+    text = run.process.stdout.readline()
+    assert text, run.process.communicate(timeout=30)
+    second = json.loads(text)
     with psycopg.connect(second["dsn"]) as connection:
         found = connection.execute("select count(*) from t").fetchone()
     assert committed > 0

@@ -20,6 +20,8 @@ from floorlog.local.programs import postgres_programs
 from floorlog.local.services import Services, write_ports
 from floorlog.local.supervisor import Supervisor
 
+pytestmark = pytest.mark.slow  # starts a server
+
 POSTGRES = {"postgres"}
 
 

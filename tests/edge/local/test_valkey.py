@@ -11,6 +11,8 @@ import redis
 from floorlog.local.ports import LOOPBACK
 from floorlog.local.supervisor import Supervisor
 
+pytestmark = pytest.mark.slow  # starts a server
+
 
 @pytest.fixture(scope="module")
 def supervisor() -> Iterator[Supervisor]:

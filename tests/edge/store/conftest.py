@@ -104,7 +104,7 @@ def server_15(not_run: Callable[[str], Any]) -> Iterator[Server]:
     yield from _server(DEBIAN_15)
 
 
-@pytest.fixture(params=["18", "15"])
+@pytest.fixture(params=["18", pytest.param("15", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> Server:
     """Every test runs on the oldest and the newest version that must do."""
     return request.getfixturevalue(f"server_{request.param}")

@@ -13,6 +13,8 @@ from floorlog.keeper import RETRY_SECONDS
 from floorlog.record.anchor import Directory, notes_of, open_signer
 from floorlog.record.verifier import Key
 
+pytestmark = pytest.mark.slow  # a database and a keeper
+
 HASHES = "SELECT hash FROM floorlog.log_leaf ORDER BY position"
 
 

@@ -9,6 +9,8 @@ from floorlog.errors import InputError
 from floorlog.record.verify import Report, verify
 from floorlog.store.migrate import READER, WRITER
 
+pytestmark = pytest.mark.slow  # a database
+
 VERIFICATIONS = 25
 
 
