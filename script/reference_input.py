@@ -7,12 +7,13 @@ of the catalogue must be described here, or the pages cannot be made.
 import types
 import typing
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import msgspec
 import numpy as np
 import yaml
 
-from floorlog.core.catalogue import Catalogue, Device, Limits, Metric, Range
+from floorlog.core.catalogue import AlarmRule, Catalogue, Device, Limits, Metric, Range
 from floorlog.core.decode import decode
 from floorlog.core.decode.fault import NAME_CHARACTERS_MAX, READINGS_MAX, UNPACKED_BYTES_MAX
 from floorlog.core.decode.registry import AGGREGATE, COMPRESSIONS, FORMATS, LISTINGS, SHAPES
@@ -86,6 +87,11 @@ FIELDS: dict[type, dict[str, str]] = {
         "interval_s": "expected seconds between readings",
         "states": "the states that may occur; without them any",
         "abnormal": "the states that are an anomaly",
+        "alarm": "what its alarms ask of people",
+    },
+    AlarmRule: {
+        "priority": "how soon to act; without it by the finding's severity",
+        "latch": "an alarm stays after its condition ended, until somebody resets it",
     },
     Range: {
         "lo": "lowest, itself included",
@@ -212,6 +218,8 @@ def takes(kind: object) -> str:
     if typing.get_origin(kind) is dict:
         return f"{takes(parts[1])} by name"
     assert isinstance(kind, type)
+    if issubclass(kind, StrEnum):
+        return "one of " + ", ".join(f"`{one}`" for one in kind)
     return {str: "a text", float: "a number", bool: "true or false"}.get(kind, kind.__name__)
 
 

@@ -26,6 +26,14 @@ class InputError(FloorlogError):
     """A file or argument that a person gave cannot be used."""
 
 
+class NotThere(InputError):
+    """What was asked for does not exist."""
+
+
+class Illegal(InputError):
+    """What was asked for exists, but not in a state that allows it."""
+
+
 class RecordError(FloorlogError):
     """The record is not in the state that this release needs."""
 

@@ -75,6 +75,7 @@ class Keeper:
         sequencer = self._hold()
         if sequencer is None:
             return RETRY_SECONDS
+        sequencer.expire_shelves()
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)

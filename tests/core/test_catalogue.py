@@ -159,3 +159,20 @@ def test_usual_spellings_of_units_are_one(given: str, code: str):
     """Spellings that people use compare as the UCUM code; what is none of them stays as it is."""
     assert ucum(given) == code
     assert ucum(code) == code
+
+
+def test_alarms_by_rule_or_severity():
+    """The rule's priority and latching, by device over the metric's; without one the severity."""
+    catalogue = Catalogue.of(
+        {
+            "metrics": {"level": {"alarm": {"priority": "critical", "latch": True}}, "flow": {}},
+            "devices": {"pump": {"metrics": {"level": {"alarm": {"priority": "low"}}}}},
+        },
+        "here",
+    )
+    assert catalogue.alarm("press", "level", 2) == (4, True)
+    assert catalogue.alarm("pump", "level", 2) == (1, False)
+    assert catalogue.alarm("press", "flow", 3) == (3, False)
+    assert catalogue.alarm("press", "unknown", 1) == (1, False)
+    with pytest.raises(InputError, match="alarm"):
+        Catalogue.of({"metrics": {"level": {"alarm": {"priority": "urgent"}}}}, "here")

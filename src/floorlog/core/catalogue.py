@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from floorlog.core.alarm import Priority
 from floorlog.core.reading import Kind
 from floorlog.core.rules import Rules
 from floorlog.core.series import UNREGISTERED, SeriesTable
@@ -53,6 +54,13 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         _ascending("limits", lolo=self.lolo, lo=self.lo, hi=self.hi, hihi=self.hihi)
 
 
+class AlarmRule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an alarm of this metric asks of people."""
+
+    priority: Priority | None = None  # how soon to act; by the finding's severity when left out
+    latch: bool = False  # stays after its condition ended, until it is reset
+
+
 class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is expected of a metric; every part may be left out."""
 
@@ -63,6 +71,7 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     interval_s: Positive | None = None  # expected time between readings
     states: tuple[Name, ...] | None = None  # the states that may occur; None = any
     abnormal: tuple[Name, ...] = ()  # the states that are an anomaly
+    alarm: AlarmRule | None = None  # priority and latching of its alarms
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
@@ -183,6 +192,14 @@ class Catalogue(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         """Whether the series is listed: its device, and its metric there or among the defaults."""
         listed = self.devices.get(device)
         return listed is not None and (metric in listed.metrics or metric in self.metrics)
+
+    def alarm(self, device: str, metric: str, severity: int) -> tuple[int, bool]:
+        """Priority (1 to 4) of an alarm with this severity, and whether it latches."""
+        asked = self.metric(device, metric)
+        rule = None if asked is None else asked.alarm
+        if rule is None:
+            return severity, False
+        return rule.priority.number if rule.priority else severity, rule.latch
 
     def rules(self, table: SeriesTable, states: Mapping[str, int]) -> "SeriesRules":
         """What it asks of each row of the table; `cover` keeps it up with a growing table."""

@@ -484,6 +484,7 @@ class Consumer:
             reject_sequences=tuple(records[bad.record].sequence for bad in outcome.rejects),
             anomalies=outcome.anomalies,
             anomaly_series=tuple(int(table.id[found.row]) for found in outcome.anomalies),
+            alarms=pipeline.alarms(outcome.anomalies),
             gaps=tuple(self.cursor.gaps),
             snapshot=state,
             snapshot_number=self.number,

@@ -248,6 +248,11 @@ class Pipeline:
         self._rules.cover(self.table, self.states)
         return self._rules
 
+    def alarms(self, found: tuple[Anomaly, ...]) -> tuple[tuple[int, bool], ...]:
+        """Per finding: the priority of its alarm, and whether it latches."""
+        keys, asked = self.table.keys, self.catalogue.alarm
+        return tuple(asked(*keys[one.row], one.severity) for one in found)
+
     def restore(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:
         """Rebuild the state from the record.
 

@@ -152,6 +152,7 @@ class Batch:
     reject_sequences: tuple[int, ...] = ()  # per reject
     anomalies: tuple[Anomaly, ...] = ()
     anomaly_series: tuple[int, ...] = ()  # durable series id per anomaly
+    alarms: tuple[tuple[int, bool], ...] = ()  # per anomaly: priority, and whether it latches
     gaps: tuple[Gap, ...] = ()
     leaves: int = 0  # of the tree over readings, rejects, anomalies and gaps (core/ledger)
     root: bytes = sha256().digest()  # of that tree

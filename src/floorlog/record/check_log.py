@@ -10,8 +10,12 @@ from floorlog.core.ledger.tree import HASH_BYTES, Growing
 from floorlog.record.finding import Findings, spans
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 
-NAMES = {16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event"}
-QUERY = {16: "series", 17: "states", 18: "shards", 19: "catalogues", 20: "events"}
+NAMES = {
+    16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event", 21: "alarm event",
+}  # fmt: skip
+QUERY = {
+    16: "series", 17: "states", 18: "shards", 19: "catalogues", 20: "events", 21: "alarm_events",
+}  # fmt: skip
 
 
 class Log:
@@ -127,7 +131,7 @@ def shard_values(row: Row) -> tuple[Any, ...]:
 
 
 def digest_of(kind: int, row: Row) -> bytes:
-    """The hash of a series, state, shard, catalogue or event."""
+    """The hash of a series, state, shard, catalogue or event of either kind."""
     if kind == 16:
         return form.SERIES.digest(*row)
     if kind == 17:
@@ -137,8 +141,21 @@ def digest_of(kind: int, row: Row) -> bytes:
     if kind == 19:
         version, body, recorded = row
         return form.CATALOGUE.digest(version, _sha256(body), time_us(recorded))
+    if kind == 21:
+        return _alarm_digest(row)
     _, recorded, actor, action, detail = row
     return form.AUDIT.digest(time_us(recorded), actor, action, _sha256(detail))
+
+
+def _alarm_digest(row: Row) -> bytes:
+    event_id, recorded, series, rest = row[0], row[1], row[2:7], row[7:]
+    known = bytes(HASH_BYTES) if series[1] is None else form.SERIES.digest(*series)
+    return form.ALARM.digest(event_id, time_us(recorded), known, *map(_whole, rest))
+
+
+def _whole(value: object) -> Any:  # noqa: ANN401 - a field of the leaf
+    """Yes and no as the ledger has them."""
+    return int(value) if isinstance(value, bool) else value
 
 
 def _sha256(text: str) -> bytes:

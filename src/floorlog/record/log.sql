@@ -21,3 +21,7 @@ WHERE position >= %(begin)s AND position < %(end)s ORDER BY position;
 -- Keep a copy of an anchored note beside the record, once.
 INSERT INTO floorlog.note (size, body)
 SELECT %(size)s, %(body)s WHERE NOT EXISTS (SELECT FROM floorlog.note AS n WHERE n.size = %(size)s);
+
+-- :name expire_shelves
+-- End the shelves of alarms whose time is over, up to so many.
+SELECT floorlog.expire_shelves(%(alarms_max)s::int4);

@@ -57,6 +57,10 @@ class Sequencer:
         self._read(int(row[0]))
         return self.tree.size - before
 
+    def expire_shelves(self) -> None:
+        """End the shelves of alarms whose time is over."""
+        self._connection.execute(QUERIES["expire_shelves"].text, {"alarms_max": LEAVES_MAX})
+
     def keep_note(self, size: int, note: bytes) -> None:
         """Keep a copy of a note that is anchored."""
         values = {"size": size, "body": note.decode()}

@@ -10,6 +10,7 @@ import psycopg
 from floorlog.core.ledger.note import Checkpoint
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.anchor import Anchor
+from floorlog.record.check_alarms import check_alarms
 from floorlog.record.check_batches import Batches
 from floorlog.record.check_log import Log, check_notes, check_things
 from floorlog.record.content import known_of
@@ -157,6 +158,7 @@ def check(
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
     check_notes(connection, anchored.bodies, anchored.late, findings)
     check_things(connection, log, findings)
+    check_alarms(connection, findings)
     batches = Batches(
         connection, log, known_of(connection).registry, findings, since=since, series=chosen
     )

@@ -66,6 +66,22 @@ SELECT version, body::text, timestamptz_send(recorded_at) FROM floorlog.catalogu
 -- Every audit event.
 SELECT event_id, timestamptz_send(recorded_at), actor, action, detail::text FROM floorlog.audit_event ORDER BY event_id;
 
+-- :name alarm_events
+-- Every event of an alarm, with the series that it names.
+SELECT e.event_id, timestamptz_send(e.recorded_at), s.series_id, s.device, s.metric, s.kind, s.unit, e.detector,
+    e.event, e.at_us, e.start_us, e.before, e.after, e.active, e.latch, e.priority, e.actor, e.reason, e.until_us,
+    e.lease_id, e.number
+FROM floorlog.alarm_event AS e LEFT JOIN floorlog.series AS s USING (series_id) ORDER BY e.event_id;
+
+-- :name alarm_steps
+-- What each event did to its alarm, in the order in which they happened to it.
+SELECT event_id, series_id, detector, event, before, after, active, latch, until_us
+FROM floorlog.alarm_event ORDER BY event_id;
+
+-- :name alarms
+-- What is kept of each alarm beside its events.
+SELECT series_id, detector, event_id, state, active, until_us FROM floorlog.alarm ORDER BY series_id, detector;
+
 -- :name newest
 -- What is noted of each series' newest reading.
 SELECT series_id, newest_window FROM floorlog.series_home ORDER BY series_id;

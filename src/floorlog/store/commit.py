@@ -177,7 +177,8 @@ def events_of(batch: Batch) -> list[tuple[str, dict[str, Any]]]:
     if batch.rejects:
         events.append(("add_rejects", _rejects(batch)))
     if batch.anomalies:
-        events.append(("add_anomalies", _anomalies(batch)))
+        found = _anomalies(batch)
+        events += [("add_anomalies", found), ("raise_alarms", {**found, **_alarms(batch)})]
     if batch.conflict.any():
         readings = batch.readings.take(batch.conflict)
         events.append(
@@ -212,6 +213,14 @@ def _rejects(batch: Batch) -> dict[str, Any]:
         "codes": [str(bad.code) for bad in batch.rejects],
         "reasons": [storable(bad.reason) for bad in batch.rejects],
         "data": [bad.data for bad in batch.rejects],
+    }
+
+
+def _alarms(batch: Batch) -> dict[str, Any]:
+    asked = batch.alarms or [(one.severity, False) for one in batch.anomalies]
+    return {
+        "priorities": np.array([priority for priority, _ in asked], np.int16),
+        "latches": [latch for _, latch in asked],
     }
 
 

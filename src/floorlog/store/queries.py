@@ -1,4 +1,4 @@
-"""The named queries of queries.sql, read once."""
+"""The named queries of the store, read once."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ def parse(text: str) -> dict[str, Query]:
     return found
 
 
-QUERIES = parse(files("floorlog.store").joinpath("queries.sql").read_text("utf-8"))
+FILES = ("queries.sql", "alarms.sql")
+QUERIES = parse(
+    "".join(files("floorlog.store").joinpath(name).read_text("utf-8") for name in FILES)
+)
 
 
 def sql(name: str) -> LiteralString:

@@ -313,6 +313,12 @@ SELECT %(lease_id)s, %(number)s, * FROM unnest(%(series)s::int4[], %(severities)
     %(detectors)s::text[], %(starts)s::int8[], %(ats)s::int8[], %(scores)s::float8[], %(values)s::float8[],
     %(expected)s::float8[], %(reasons)s::text[]);
 
+-- :name raise_alarms
+-- The findings of a batch raise and return their alarms.
+SELECT floorlog.alarms_found(%(lease_id)s::int4, %(number)s, %(series)s::int4[], %(detectors)s::text[],
+    %(phases)s::text[], %(ats)s::int8[], %(starts)s::int8[], %(priorities)s::int2[], %(latches)s::bool[],
+    %(reasons)s::text[]);
+
 -- :name add_conflicts
 -- The readings of a batch that contradict earlier ones.
 INSERT INTO floorlog.conflict (lease_id, number, series_id, ts_us, value, quality)

@@ -147,15 +147,22 @@ class Reader:
 
     def _rows(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         try:
-            connection = self._open()
-            return connection.execute(sql(name), parameters, binary=True).fetchall()
+            return self._tried(name, **parameters)
         except psycopg.Error as error:
-            self.close()
-            raise ServiceError(
-                f"the record does not answer: {str(error).strip().splitlines()[0]}",
-                where="database",
-                fix="see that it runs and is migrated, and that host, port and password are right",
-            ) from error
+            raise self._failed(error) from error
+
+    def _tried(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a query; raises psycopg.Error."""
+        return self._open().execute(sql(name), parameters, binary=True).fetchall()
+
+    def _failed(self, error: psycopg.Error) -> ServiceError:
+        """What a failed question means to who asked; the next one takes a new connection."""
+        self.close()
+        return ServiceError(
+            f"the record does not answer: {str(error).strip().splitlines()[0]}",
+            where="database",
+            fix="see that it runs and is migrated, and that host, port and password are right",
+        )
 
     def _open(self) -> Patient:
         if self._connection is None or self._connection.closed:

@@ -47,6 +47,13 @@ CREATE FUNCTION digest(a audit_event) RETURNS bytea LANGUAGE sql STABLE AS $$
     SELECT sha256('\x001401'::bytea || field(to_us(a.recorded_at)) || field(a.actor) || field(a.action)
         || field(sha256(convert_to(a.detail::text, 'UTF8'))))
 $$;
+CREATE FUNCTION digest(e alarm_event) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT sha256('\x001501'::bytea || field(e.event_id) || field(to_us(e.recorded_at)) || field(digest(s))
+        || field(e.detector) || field(e.event) || field(e.at_us) || field(e.start_us) || field(e.before)
+        || field(e.after) || field(e.active::int4::int8) || field(e.latch::int4::int8) || field(e.priority::int8)
+        || field(e.actor) || field(e.reason) || field(e.until_us) || field(e.lease_id::int8) || field(e.number))
+    FROM series AS s WHERE s.series_id = e.series_id
+$$;
 CREATE FUNCTION digest(l lease) RETURNS bytea LANGUAGE sql STABLE AS $$
     SELECT sha256('\x001201'::bytea || field(l.lease_id::int8) || field(s.arn) || field(to_us(s.created_at))
         || field(l.shard_id) || field(array_to_string(l.parents, ',')) || field(l.hash_begin::text)

@@ -115,3 +115,23 @@ def test_no_alarm_while_others_write(written) -> None:
     assert [report.wrong for report in reports if not report.ok] == []
     assert reports[-1].entries > reports[0].entries
     assert reports[-1].anchored > reports[0].anchored
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "says"),
+    [
+        ("UPDATE floorlog.alarm_event SET actor = 'nobody'", "evidence", "is not what its leaf"),
+        ("UPDATE floorlog.alarm_event SET at_us = 1", "evidence", "is not what its leaf"),
+        ("UPDATE floorlog.alarm_event SET after = 'normal'", "evidence", "which its alarm did not"),
+        ("DELETE FROM floorlog.alarm_event", "evidence", "is gone; leaf"),
+        ("UPDATE floorlog.alarm SET state = 'normal'", "derived", "is kept as normal"),
+        ("DELETE FROM floorlog.alarm", "derived", "is not kept"),
+    ],
+)
+def test_changed_alarms_are_found(written, statement, kind, says) -> None:
+    """Whatever a superuser does to an alarm's events, or to what is kept beside them."""
+    assert written.run("SELECT count(*) > 0 FROM floorlog.log_leaf WHERE kind = 21") == [(True,)]
+    written.run(statement)
+    report = verified(written)
+    assert not report.ok
+    assert any(one.kind == kind and says in one.says for one in report.wrong), report.wrong

@@ -140,6 +140,13 @@ SHARD = _form(
 )
 CATALOGUE = _form(19, "catalogue", "version:int body:hash recorded_us:int")
 AUDIT = _form(20, "audit", "recorded_us:int actor:text action:text detail:hash")
+ALARM = _form(
+    21,
+    "alarm",
+    "event_id:int recorded_us:int series:hash detector:text event:text at_us:int start_us:int"
+    " before:text after:text active:int latch:int priority:int actor:text reason:text"
+    " until_us:int lease_id:int batch:int",
+)
 ENTRY = _form(
     32,
     "entry",
@@ -151,4 +158,4 @@ ENTRY = _form(
 # ── named by a reading alone ─────────────────────────────────────────────────────────────────────
 NAMED_STATE = _form(48, "named_state", "series:hash state:hash")
 
-FORMS = (REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ENTRY, NAMED_STATE)
+FORMS = (REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ALARM, ENTRY, NAMED_STATE)
