@@ -14,6 +14,15 @@ import numpy as np
 import yaml
 
 from floorlog.core.catalogue import AlarmRule, Catalogue, Device, Limits, Metric, Range
+from floorlog.core.condition import (
+    Accepted,
+    Acts,
+    Counter,
+    Deviation,
+    Excluded,
+    Other,
+    Suppression,
+)
 from floorlog.core.decode import decode
 from floorlog.core.decode.fault import NAME_CHARACTERS_MAX, READINGS_MAX, UNPACKED_BYTES_MAX
 from floorlog.core.decode.registry import AGGREGATE, COMPRESSIONS, FORMATS, LISTINGS, SHAPES
@@ -74,6 +83,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "strict": "a series that is not listed is rejected (`unknown_series`)",
         "metrics": "what is expected of a metric, whichever device has it",
         "devices": "devices, and what differs from the metrics above",
+        "acts": "what operators said; written by `floorlog accept` and `floorlog exclude`",
     },
     Device: {
         "asset": "the asset that it belongs to; without one it is its own",
@@ -88,6 +98,12 @@ FIELDS: dict[type, dict[str, str]] = {
         "states": "the states that may occur; without them any",
         "abnormal": "the states that are an anomaly",
         "alarm": "what its alarms ask of people",
+        "deviation": "how far from its set-point it may be",
+        "stuck_s": "longest time in s at exactly one value",
+        "counter": "it counts: a producer's sequence number, or a meter of pieces",
+        "suppressed": "when its findings do not begin, and nothing is learned",
+        "severity": "of a finding by limit (`lolo`, `lo`, `hi`, `hihi`) or detector; an alarm "
+        "without a priority of its own goes by it",
     },
     AlarmRule: {
         "priority": "how soon to act; without it by the finding's severity",
@@ -108,6 +124,43 @@ FIELDS: dict[type, dict[str, str]] = {
         "on_delay_s": "seconds beyond a limit before a finding begins",
         "off_delay_s": "seconds back inside before it ends",
     },
+    Deviation: {
+        "setpoint": "the set-point, where it is fixed",
+        "follows": "or else the series that holds it",
+        "lo": "most that the value may lie below it, as a number of 0 or less",
+        "hi": "most that it may lie above",
+        "dead_band": "as of limits",
+        "on_delay_s": "as of limits",
+        "off_delay_s": "as of limits",
+    },
+    Other: {
+        "metric": "its metric",
+        "device": "its device, of the same asset; without one the same device",
+    },
+    Counter: {
+        "step": "what it adds from one reading to the next; 1 where left out",
+        "wrap": "the number after which it begins at 0 again",
+    },
+    Suppression: {
+        "follows": "the series of the equipment's state",
+        "states": "the states in which it is suppressed: start-up, shut-down, maintenance …",
+        "settle_s": "and so many seconds after them",
+    },
+    Acts: {
+        "accepted": "series of which they said: this is normal now",
+        "excluded": "times that do not count",
+    },
+    Accepted: {
+        "device": "the series' device",
+        "metric": "and metric",
+        "at_us": "when that was said, µs since 1970",
+    },
+    Excluded: {
+        "device": "the device",
+        "begin_us": "from this time stamp, µs since 1970",
+        "end_us": "up to before this one",
+        "metric": "the metric; without one all of the device",
+    },
 }
 EXAMPLE_FILE = """\
 strict: false
@@ -117,8 +170,11 @@ metrics:
     range: {lo: -40, hi: 200}
     limits: {lo: 25, hi: 90, hihi: 105, dead_band: 1, on_delay_s: 2}
     interval_s: 1
+    deviation: {follows: {metric: setpoint}, lo: -10, hi: 10, on_delay_s: 60}
+    suppressed: {follows: {metric: status}, states: [startup], settle_s: 120}
+    severity: {lo: low, hihi: high}
   status:
-    states: [idle, running, fault]
+    states: [idle, startup, running, fault]
     abnormal: [fault]
 devices:
   press-07:
@@ -217,10 +273,14 @@ def takes(kind: object) -> str:
         return f"a list: {takes(parts[0])} each"
     if typing.get_origin(kind) is dict:
         return f"{takes(parts[1])} by name"
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(f"`{part}`" for part in parts)
     assert isinstance(kind, type)
     if issubclass(kind, StrEnum):
         return "one of " + ", ".join(f"`{one}`" for one in kind)
-    return {str: "a text", float: "a number", bool: "true or false"}.get(kind, kind.__name__)
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}.get(
+        kind, kind.__name__
+    )
 
 
 def _bounds(metas: tuple[object, ...]) -> str:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from floorlog.core.catalogue import Catalogue, Limits, Metric, Range
+from floorlog.core.detect.unit_error import CELSIUS
 from floorlog.core.reading import Kind
-from floorlog.core.series import SeriesTable
+from floorlog.core.series import KnownSeries, SeriesTable
 from floorlog.core.unit import ucum
 from floorlog.errors import InputError
 
@@ -113,6 +114,61 @@ def test_rules_grow_with_the_table_and_the_states():
     assert rules.abnormal[2] == frozenset({7})
 
 
+def test_rules_that_need_other_series_wait_for_them():
+    """Set-points, equipment states and units are found when their series are registered."""
+    content = {
+        "metrics": {
+            "temperature": {
+                "deviation": {"follows": {"metric": "setpoint"}, "hi": 5, "on_delay_s": 3},
+                "suppressed": {
+                    "follows": {"device": "plc", "metric": "mode"},
+                    "states": ["startup", "maintenance"],
+                    "settle_s": 60,
+                },
+                "severity": {"deviation": "high"},
+            }
+        },
+        "devices": {"press": {"metrics": {"temperature": {"severity": {"hi": "low"}}}}},
+    }
+    table = SeriesTable()
+    row = table.row("press", "temperature")
+    rules = Catalogue.of(content, "test").rules(table, {"startup": 4})
+    assert rules.setpoint_row[row] == rules.mode_row[row] == -1
+    assert rules.deviation_hi[row] == 5
+    assert rules.deviation_on_delay_s[row] == 3
+    assert rules.settle_s[row] == 60
+    assert rules.suppressing == {row: frozenset({4})}
+    assert rules.severities == {row: {"deviation": 3, "hi": 1}}
+    setpoint, mode = table.row("press", "setpoint"), table.row("plc", "mode")
+    table.learn([KnownSeries(1, "press", "temperature", Kind.NUMBER, "°C", 1)])
+    before = rules.revision
+    rules.cover(table, {"startup": 4, "maintenance": 9})
+    assert rules.setpoint_row.tolist() == [setpoint, -1, -1]
+    assert rules.mode_row.tolist() == [mode, -1, -1]
+    assert rules.suppressing == {row: frozenset({4, 9})}
+    assert rules.quantity[row] == CELSIUS
+    assert rules.revision > before
+
+
+def test_acts_of_operators_are_rules_of_their_series():
+    """The last acceptance counts; what is excluded of a device is so of each of its series."""
+    acts = {
+        "accepted": [
+            {"device": "press", "metric": "speed", "at_us": 7},
+            {"device": "press", "metric": "speed", "at_us": 5},
+        ],
+        "excluded": [
+            {"device": "press", "begin_us": 1, "end_us": 2},
+            {"device": "press", "metric": "speed", "begin_us": 3, "end_us": 4},
+        ],
+    }
+    table = SeriesTable()
+    speed, force = table.row("press", "speed"), table.row("press", "force")
+    rules = Catalogue.of({"acts": acts}, "test").rules(table, {})
+    np.testing.assert_equal(rules.accepted_us, [7, math.nan])
+    assert rules.excluded == {speed: ((1, 2), (3, 4)), force: ((1, 2),)}
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -126,6 +182,15 @@ def test_rules_grow_with_the_table_and_the_states():
         ({"metrics": {"t": {"interval_s": math.inf}}}, "metrics.t: .*finite"),
         ({"metrics": {"t": {"states": ["a"], "abnormal": ["b"]}}}, "'b', which states"),
         ({"metrics": {"t": {"states": ["a"], "rate_per_s": 1}}}, "metrics.t: states and"),
+        ({"metrics": {"t": {"deviation": {"hi": 1}}}}, "metrics.t: deviation needs either"),
+        ({"metrics": {"t": {"deviation": {"setpoint": 1}}}}, "metrics.t: deviation needs lo or"),
+        ({"metrics": {"t": {"deviation": {"setpoint": 1, "lo": 2}}}}, "lo must be 0 or less"),
+        ({"metrics": {"t": {"severity": {"lou": "low"}}}}, "metrics.t: severity: 'lou' is none of"),
+        ({"metrics": {"t": {"severity": {"lo": "urgent"}}}}, "metrics.t: .*urgent"),
+        ({"metrics": {"t": {"suppressed": {"follows": {"metric": "s"}, "states": []}}}},
+         "metrics.t: suppressed needs"),
+        ({"metrics": {"t": {"counter": {"step": 0}}}}, "metrics.t: .*step"),
+        ({"acts": {"excluded": [{"device": "d", "begin_us": 2, "end_us": 2}]}}, "end after"),
         ({"metrics": {"": {}}}, "metrics"),
         ({"metrics": {"a\0": {}}}, "metrics"),
         ({"devices": {"d": {"asset": "x" * 201}}}, "devices.d: .*asset"),

@@ -4,23 +4,32 @@ from collections import defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
 from math import inf, isfinite
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from floorlog.core.alarm import Priority
+from floorlog.core.condition import (
+    SEVERITIES,
+    Acts,
+    Counter,
+    Deviation,
+    Name,
+    NotNegative,
+    Positive,
+    Severity,
+    Suppression,
+)
+from floorlog.core.detect import RANKED
+from floorlog.core.detect.unit_error import quantity_of
 from floorlog.core.reading import Kind
 from floorlog.core.rules import Rules
 from floorlog.core.series import UNREGISTERED, SeriesTable
 from floorlog.core.unit import ucum
 from floorlog.errors import InputError
-
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-NotNegative = Annotated[float, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
 
 EITHER_KIND = -1
 NO_UNIT, UNKNOWN_UNIT = -1, -2
@@ -72,22 +81,34 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     states: tuple[Name, ...] | None = None  # the states that may occur; None = any
     abnormal: tuple[Name, ...] = ()  # the states that are an anomaly
     alarm: AlarmRule | None = None  # priority and latching of its alarms
+    deviation: Deviation | None = None  # from a set-point
+    stuck_s: Positive | None = None  # longest time at exactly one value
+    counter: Counter | None = None  # it counts: what is skipped is an anomaly
+    suppressed: Suppression | None = None  # when findings do not begin
+    severity: dict[Name, Severity] = {}  # by limit (lolo, lo, hi, hihi) or detector
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
-        if inf in (self.rate_per_s, self.interval_s):
-            raise ValueError("rate_per_s and interval_s must be finite")
+        if inf in (self.rate_per_s, self.interval_s, self.stuck_s):
+            raise ValueError("rate_per_s, interval_s and stuck_s must be finite")
+        for name in self.severity:
+            if name not in RANKED:
+                raise ValueError(f"severity: {name!r} is none of {', '.join(sorted(RANKED))}")
         for name in self.abnormal:
             if self.states is not None and name not in self.states:
                 raise ValueError(f"abnormal names {name!r}, which states does not list")
         if self._is_state() and self._is_number():
-            raise ValueError("states and abnormal are for states; range, limits, rate for numbers")
+            raise ValueError(
+                "states and abnormal are for states; range, limits, rate, deviation, stuck and "
+                "counter for numbers"
+            )
 
     def _is_state(self) -> bool:
         return self.states is not None or bool(self.abnormal)
 
     def _is_number(self) -> bool:
-        return any(part is not None for part in (self.range, self.limits, self.rate_per_s))
+        parts = (self.range, self.limits, self.rate_per_s, self.deviation, self.stuck_s)
+        return any(part is not None for part in (*parts, self.counter))
 
     def kind(self) -> Kind | None:
         """What its values must be, None where nothing says so."""
@@ -102,6 +123,7 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             parts["limits"] = Limits(**_over(self.limits, default.limits))
         if self.states is not None and not self.abnormal:
             parts["abnormal"] = tuple(n for n in default.abnormal if n in self.states)
+        parts["severity"] = {**default.severity, **self.severity}
         return Metric(**parts)
 
     def columns(self) -> dict[str, float]:
@@ -120,6 +142,12 @@ class Metric(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             found["rate_per_s"] = self.rate_per_s
         if self.interval_s is not None:
             found["interval_s"] = self.interval_s
+        if self.stuck_s is not None:
+            found["stuck_s"] = self.stuck_s
+        if self.suppressed is not None and self.suppressed.settle_s is not None:
+            found["settle_s"] = self.suppressed.settle_s
+        for part in (self.deviation, self.counter):
+            found |= {} if part is None else part.columns()
         return found
 
 
@@ -136,6 +164,7 @@ class Catalogue(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     strict: bool = False  # a series that is not listed is rejected
     metrics: dict[Name, Metric] = {}
     devices: dict[Name, Device] = {}
+    acts: Acts = Acts()  # of operators
 
     def __post_init__(self) -> None:
         """Refuse a device whose metric contradicts the default that it refines."""
@@ -212,8 +241,8 @@ class SeriesRules(Rules):
     """The catalogue's rules by row, with what `validate` needs beside the detectors' numbers."""
 
     __slots__ = (
-        "_catalogue", "_unit_codes", "_waiting", "allowed", "kind", "limited", "listed_unit",
-        "unit_code", "unknown",
+        "_accepted", "_catalogue", "_spans", "_unit_codes", "_waiting", "_waiting_series",
+        "_waiting_units", "allowed", "kind", "limited", "listed_unit", "unit_code", "unknown",
     )  # fmt: skip
 
     kind: NDArray[np.int8]  # by row: what the catalogue wants, -1 = either
@@ -227,8 +256,13 @@ class SeriesRules(Rules):
         """Rules for no row yet."""
         super().__init__(0)
         self._catalogue = catalogue
+        self._accepted = catalogue.acts.accepted_us()
+        self._spans = catalogue.acts.spans()
         self._unit_codes: dict[str, int] = {}
-        self._waiting: dict[str, list[int]] = defaultdict(list)  # state not yet registered → rows
+        # State not yet registered → column of codes and row; series not yet seen → column and row.
+        self._waiting: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._waiting_series: dict[tuple[str, str], list[tuple[str, int]]] = defaultdict(list)
+        self._waiting_units: set[int] = set()  # rows whose unit only the record knows
         self.kind = np.empty(0, np.int8)
         self.listed_unit = np.empty(0, np.int32)
         self.unit_code = np.empty(0, np.int32)
@@ -255,30 +289,74 @@ class SeriesRules(Rules):
             for row in range(first, len(table)):
                 self._cover_row(row, *table.keys[row])
             self.changed()
+        if self._find_states(states) | self._find_series(table) | self._find_units(table):
+            self.changed()
+
+    def _find_states(self, states: Mapping[str, int]) -> bool:
         ready = [name for name in self._waiting if name in states]
         for name in ready:
-            for row in self._waiting.pop(name):
-                self.abnormal[row] = self.abnormal.get(row, frozenset()) | {states[name]}
-        if ready:
-            self.changed()
+            for column, row in self._waiting.pop(name):
+                codes = getattr(self, column)
+                codes[row] = codes.get(row, frozenset()) | {states[name]}
+        return bool(ready)
+
+    def _find_series(self, table: SeriesTable) -> bool:
+        ready = [key for key in self._waiting_series if key in table.index]
+        for key in ready:
+            for column, row in self._waiting_series.pop(key):
+                getattr(self, column)[row] = table.index[key]
+        return bool(ready)
+
+    def _find_units(self, table: SeriesTable) -> bool:
+        ready = [row for row in self._waiting_units if table.id[row] != UNREGISTERED]
+        for row in ready:
+            self._waiting_units.remove(row)
+            self.quantity[row] = quantity_of(table.units[row])
+        return bool(ready)
 
     def _cover_row(self, row: int, device: str, metric: str) -> None:
         self.unknown[row] = self._catalogue.strict and not self._catalogue.knows(device, metric)
+        self._cover_acts(row, device, metric)
         asked = self._catalogue.metric(device, metric)
+        if asked is None or asked.unit is None:
+            self._waiting_units.add(row)
         if asked is None:
             return
         for name, number in asked.columns().items():
             getattr(self, name)[row] = number
+        self._cover_others(row, device, asked)
+        if asked.severity:
+            self.severities[row] = {name: SEVERITIES[word] for name, word in asked.severity.items()}
         kind = asked.kind()
         if kind is not None:
             self.kind[row] = kind
         if asked.unit is not None:
             self.listed_unit[row] = self.unit_code[row] = self.code_of_unit(asked.unit)
+            self.quantity[row] = quantity_of(asked.unit)
         if asked.states is not None:
             self.limited[row] = True
             self.allowed[row] = frozenset(asked.states)
         for name in asked.abnormal:
-            self._waiting[name].append(row)
+            self._waiting[name].append(("abnormal", row))
+
+    def _cover_others(self, row: int, device: str, asked: Metric) -> None:
+        """What the row's rules need of other series."""
+        if asked.deviation is not None and asked.deviation.follows is not None:
+            key = asked.deviation.follows.key(device)
+            self._waiting_series[key].append(("setpoint_row", row))
+        if asked.suppressed is not None:
+            self._waiting_series[asked.suppressed.follows.key(device)].append(("mode_row", row))
+            for name in asked.suppressed.states:
+                self._waiting[name].append(("suppressing", row))
+
+    def _cover_acts(self, row: int, device: str, metric: str) -> None:
+        """What operators said of the row."""
+        at_us = self._accepted.get((device, metric))
+        if at_us is not None:
+            self.accepted_us[row] = at_us
+        spans = self._spans.get((device, None), ()) + self._spans.get((device, metric), ())
+        if spans:
+            self.excluded[row] = spans
 
     def code_of_unit(self, unit: str) -> int:
         """A number for a unit, the same for all spellings of it."""
@@ -326,6 +404,6 @@ def _over(own: Struct, default: Struct) -> dict[str, Any]:
     """All fields, the default's wherever the own one was left out."""
     below = msgspec.structs.asdict(default)
     return {
-        name: below[name] if value is None or value == () else value
+        name: below[name] if value is None or value in ((), {}) else value
         for name, value in msgspec.structs.asdict(own).items()
     }

@@ -21,7 +21,7 @@ BEGIN_S = 1_760_000_000
 DAY_S = 86_400
 BAD = 0x80000000
 STATE_ROWS = (9, 10)
-ROWS = 14
+ROWS = 19
 
 
 @dataclass
@@ -92,7 +92,7 @@ def judge(
 
 
 def made_day(seed: int) -> Day:
-    """Fourteen series, two of states, with every fault that a detector is for."""
+    """Nineteen series, two of states, with every fault that a detector is for."""
     chance = np.random.default_rng(seed)
     columns: list[tuple[NDArray[np.int64], ...]] = []
     for row in range(ROWS):
@@ -137,6 +137,7 @@ def _values(
     row: int, count: int, at_s: NDArray[np.int64], chance: np.random.Generator
 ) -> NDArray[np.float64]:
     noise = chance.normal(size=count)
+    value: NDArray[np.float64]
     cycle = 10 * np.sin(at_s / DAY_S * 2 * np.pi)
     value = 50 + cycle + noise
     if row == 1:
@@ -155,6 +156,25 @@ def _values(
         value = np.repeat(chance.integers(0, 4, count // 5 + 1), 5)[:count].astype(np.float64)
     elif row == 12:
         value[at_s > 50_000] = 95
+    return _values_of_rules(row, value, noise, at_s)
+
+
+def _values_of_rules(
+    row: int, value: NDArray[np.float64], noise: NDArray[np.float64], at_s: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    setpoint = 50 + 10.0 * (at_s // 7000 % 3)
+    if row == 14:  # the set-point of row 15
+        return setpoint
+    if row == 15:
+        value = setpoint + noise * 0.5
+        value[::60] += 20
+    elif row == 16:
+        value = 50 + noise
+        value[(at_s > 65_000) & (at_s < 70_000)] *= 10
+    elif row == 17:
+        value = np.arange(len(at_s)) + (at_s > 65_000) * 7.0
+    elif row == 18:
+        value = 20 + at_s // 6000 + 0.5 * (at_s > 70_000)
     return value
 
 
@@ -165,6 +185,14 @@ def _rules() -> Rules:
     rules.set(12, hi=70, lo=10, off_delay_s=0)
     rules.set(9, abnormal=(2, 3), interval_s=150)
     rules.set(7, interval_s=300)
+    rules.set(15, setpoint_row=14, deviation_lo=-5, deviation_hi=5, deviation_off_delay_s=300)
+    rules.set(15, mode_row=9, settle_s=400)
+    rules.suppressing[15] = frozenset({1})
+    rules.set(0, accepted_us=BEGIN_S * 1e6)
+    rules.excluded[4] = (((BEGIN_S + 20_000) * 1_000_000, (BEGIN_S + 30_000) * 1_000_000),)
+    rules.set(17, counter_step=1)
+    rules.set(18, stuck_s=4000)
+    rules.severities[6] = {"hi": 3, "lo": 1, "rate": 1}
     return rules
 
 

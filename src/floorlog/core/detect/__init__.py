@@ -1,26 +1,37 @@
 """The detectors: one file each, one line each in this registry."""
 
 from floorlog.core.detect.detector import Detector
+from floorlog.core.detect.deviation import Deviation
+from floorlog.core.detect.flat_line import FlatLine
 from floorlog.core.detect.limit import CriticalLimit, Limit
 from floorlog.core.detect.novelty import Novelty
 from floorlog.core.detect.off_normal import OffNormal
 from floorlog.core.detect.out_of_range import OutOfRange
 from floorlog.core.detect.rate import Rate
+from floorlog.core.detect.sequence_gap import SequenceGap
 from floorlog.core.detect.silence import Silence
 from floorlog.core.detect.stuck import Stuck
+from floorlog.core.detect.unit_error import UnitError
 
 DETECTORS: tuple[Detector, ...] = (
     Limit(),
     CriticalLimit(),
     OutOfRange(),
     Rate(),
+    Deviation(),
     OffNormal(),
+    FlatLine(),
+    SequenceGap(),
     Stuck(),
+    UnitError(),
     Novelty(),
 )
 
 SILENCE = Silence()
 """Always there, beside the others: it judges the clock, not values."""
+
+RANKED = frozenset({"lolo", "lo", "hi", "hihi", SILENCE.name, *(each.name for each in DETECTORS)})
+"""What the catalogue can give a severity to: limits one by one, and detectors."""
 
 
 def describe() -> str:

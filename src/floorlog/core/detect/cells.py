@@ -84,6 +84,12 @@ class Cells:
         if grid.base is None or not np.may_share_memory(grid, self.grid):
             self.grid[section.begin : section.end, rows] = grid
 
+    def clear(self, name: str, rows: NDArray[np.intp]) -> None:
+        """Put a section of some series back to how it is at first."""
+        section = self.sections[name]
+        first = self._first[section.begin : section.end]
+        self.grid.view(np.int64)[section.begin : section.end, rows] = first[:, None]
+
     def dump(self, rows: NDArray[np.intp]) -> list[bytes]:
         """The bytes of each of these series."""
         cells = self.grid.view(np.int64)[:, rows]

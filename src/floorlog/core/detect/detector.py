@@ -35,6 +35,7 @@ class Sample:
     change: Floats  # |value − previous|
     paused: Flags  # came after a pause that is long for this series
     arrival_s: Times  # the shard's clock at arrival
+    setpoint: Floats | None = None  # of the series that holds it; NaN = none is known
 
 
 @dataclass(slots=True)
@@ -75,6 +76,8 @@ class Detector(Protocol):
     kind: ClassVar[Kind] = Kind.NUMBER  # of the series that it judges
     memory: ClassVar[dict[str, str]] = {}  # field → "f8", at first 0, or "i8", at first NEVER
     severity: ClassVar[int] = 2  # 1 low, 2 medium, 3 high
+    suppressible: ClassVar[bool] = True  # by the equipment's state; False: it judges the measuring
+    learned: ClassVar[bool] = False  # from the past: learns nothing where that does not count
 
     def prepare(self, rules: Rules) -> object:
         """What `judge` needs of the rules, made once for each version; None = nothing to judge."""
@@ -88,6 +91,10 @@ class Detector(Protocol):
         """Seconds that a series must be bad before a finding begins, and good before it ends."""
         none = np.zeros(len(sample.row))
         return none, none
+
+    def ready(self, memory: Memory) -> Flags | None:  # noqa: ARG002 - a detector may have to learn
+        """Of which series it has learned enough to judge them; None = it need not learn."""
+        return None
 
     def grade(self, score: float) -> int:  # noqa: ARG002 - a detector may grade by score
         """The severity of a finding with this score."""

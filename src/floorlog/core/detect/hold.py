@@ -1,9 +1,10 @@
 """Hold: from verdicts on single readings to findings that begin once and end once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from floorlog.core.detect.context import Context
 from floorlog.core.detect.detector import (
     NEVER,
     Detector,
@@ -32,11 +33,13 @@ class Work:
     """The readings of one kind in one batch, laid out in rounds."""
 
     rounds: Rounds
+    which: Places  # their places in the batch
     sample: Sample
     value: Floats  # as they came
     known: Times  # µs UTC: of the series' reading before; read only where `broken`
     known_value: Floats
     broken: Flags | None  # per reading: nothing was known of the series in between; None = none
+    context: Context | None = None  # what other series and operators say; None = nothing
 
 
 def follow(
@@ -191,9 +194,18 @@ def _ended(
     expected = float(hold["expected"][place])
     finding = Finding("end", score, value, expected, (at - start) / MICROSECONDS, lapsed)
     reason = LAPSED if lapsed else detector.reason(finding)
+    return replace(ended(detector, hold, place, at, value, reason), row=row)
+
+
+def ended(
+    detector: Detector, hold: Memory, place: int, at: int, value: float, reason: str
+) -> Anomaly:
+    """The end of the finding that is open in a place of `hold`, as the event of that row."""
+    start, score = int(hold["start"][place]), float(hold["peak"][place])
+    expected = float(hold["expected"][place])
     severity = detector.grade(score)
     return Anomaly(
-        row, detector.name, "end", start, at, severity, score, value, expected, reason
+        place, detector.name, "end", start, at, severity, score, value, expected, reason
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class Novelty(Detector):
     """
 
     name = "novelty"
+    learned = True
     severity = 1
     memory = {  # noqa: RUF012 - declared ClassVar by Detector
         "count": "f8",
@@ -105,6 +106,10 @@ class Novelty(Detector):
         _learn_tail(memory, over, excess, gate * telling)
         count += telling
         return Verdict(on, np.minimum(score, SCORE_MAX), expected, stay=stay)
+
+    def ready(self, memory: Memory) -> Flags:
+        """Enough changes, and enough of them in the tail."""
+        return (memory["count"] >= COUNT_MIN) & (memory["tail_count"] >= TAIL_MIN)
 
     def delays_s(self, sample: Sample, asked: object) -> tuple[Floats, Floats]:  # noqa: ARG002 - asks no rule
         """At once on; off after a minute, and at least some readings, of calm."""

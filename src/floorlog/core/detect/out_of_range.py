@@ -13,6 +13,7 @@ class OutOfRange(Limit):
 
     name = "out_of_range"
     severity = 1
+    suppressible = False
     low = "range_lo"
     high = "range_hi"
     words = ("range's low end", "range's high end")

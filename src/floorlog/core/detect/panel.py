@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorlog.core.detect import DETECTORS, SILENCE, cadence, hold
+from floorlog.core.detect import DETECTORS, SILENCE, acceptance, cadence, context, hold, severity
 from floorlog.core.detect.arrivals import Arrivals
 from floorlog.core.detect.cells import Cells
 from floorlog.core.detect.detector import (
@@ -61,6 +61,7 @@ class Panel:
         self._silence = SILENCE
         sections: dict[str, tuple[int, dict[str, str]]] = {
             "feed": (1, FEED),
+            "context": (1, context.FIELDS),
             self._silence.name: (self._silence.version, self._silence.memory),
         }
         for detector in self._detectors:
@@ -71,6 +72,7 @@ class Panel:
         self._rules: Rules | None = None
         self._revision = -1
         self._asked: dict[str, object] = {}
+        self._context: context.Asked | None = None
 
     def __len__(self) -> int:
         """Count of rows that have a state."""
@@ -107,6 +109,7 @@ class Panel:
                 gone = self._feed(readings, fresh, rules, kind, found)
             self._clock_s = max(self._clock_s, clock_s)
             self._tick(gone, found)
+        severity.rank(found, rules)
         found.sort(key=lambda event: (event.row, event.at, event.detector, event.phase))
         return found
 
@@ -156,6 +159,7 @@ class Panel:
             return
         self._rules, self._revision = rules, rules.revision
         self._asked = {detector.name: detector.prepare(rules) for detector in self._detectors}
+        self._context = context.prepare(rules)
 
     def _feed(
         self,
@@ -166,18 +170,22 @@ class Panel:
         found: list[Anomaly],
     ) -> Places:
         row = readings.row.astype(np.intp)
-        self.grow(int(row.max()) + 1)
+        self.grow(int(row.max()) + 1 if self._context is None else len(rules))
+        found.extend(acceptance.accept(self._detectors, self._cells, rules, row))
         arrivals = Arrivals(row, readings.ts, readings.arrival_s, fresh)
         events, lapses, old = arrivals.feed(self._silence, self._cells, rules)
         found.extend(events)
         usable = fresh & (readings.quality < BAD)
         broken, gone = arrivals.broken(lapses, usable)
         self._remember(row, readings, fresh)
+        memory = self._cells.columns("context")
+        around = context.look(memory, readings, usable, old, rules, self._context)
         kinds = kind[row]
         for each in KINDS:
             which = np.flatnonzero(usable & (kinds == each))
             if len(which):
-                found.extend(self._judge(each, which, row, readings, old, broken, rules))
+                work = self._work(row, which, readings, broken, around)
+                found.extend(self._judge(each, work, old, rules))
         return gone
 
     def _remember(self, row: Places, readings: Readings, fresh: Flags) -> None:
@@ -190,23 +198,10 @@ class Panel:
         feed["value"][row[newest]] = readings.value[newest]
         feed["quality"][row[newest]] = readings.quality[newest]
 
-    def _judge(
-        self,
-        kind: Kind,
-        which: Places,
-        row: Places,
-        readings: Readings,
-        old: Flags,
-        broken: Flags | None,
-        rules: Rules,
-    ) -> list[Anomaly]:
-        rounds = Rounds(row[which])
-        if rounds.order is not None:
-            which = which[rounds.order]
-        work = self._work(rounds, which, row[which], readings, broken)
+    def _judge(self, kind: Kind, work: hold.Work, old: Flags, rules: Rules) -> list[Anomaly]:
         verdicts, usual_s = self._rounds(kind, work)
         found: list[Anomaly] = []
-        sample, past = work.sample, np.flatnonzero(old[which])
+        sample, past = work.sample, np.flatnonzero(old[work.which])
         if len(past):
             at = sample.row[past]
             found.extend(
@@ -224,13 +219,19 @@ class Panel:
             if verdict is None:
                 verdict = self._verdict(detector, held, sample, asked)
             if verdict is not None:
+                _hush(detector, verdict, work.context)
                 found.extend(hold.follow(detector, held, work, verdict, asked))
         return found
 
     def _work(
-        self, rounds: Rounds, which: Places, row: Places, readings: Readings, broken: Flags | None
-    ) -> hold.Work:
-        """Lay the readings out, what went before beside each."""
+        self, row: Places, which: Places, readings: Readings, broken: Flags | None,
+        around: context.Context | None,
+    ) -> hold.Work:  # fmt: skip
+        """Lay the chosen readings out, what went before beside each."""
+        rounds = Rounds(row[which])
+        if rounds.order is not None:
+            which = which[rounds.order]
+        row = row[which]
         ts, raw = readings.ts[which], readings.value[which]
         value = np.minimum(np.maximum(raw, -VALUE_MAX), VALUE_MAX)
         feed = self._cells.columns("feed")
@@ -251,9 +252,11 @@ class Panel:
         change = np.abs(value - previous)
         paused = np.zeros(len(ts), np.bool_)
         arrival_s = readings.arrival_s[which]
-        sample = Sample(row, ts, value, previous, elapsed_s, change, paused, arrival_s)
+        around = None if around is None else around.take(which)
+        setpoint = None if around is None else around.setpoint
+        sample = Sample(row, ts, value, previous, elapsed_s, change, paused, arrival_s, setpoint)
         breaks = None if broken is None else broken[which]
-        return hold.Work(rounds, sample, raw, before_ts, before, breaks)
+        return hold.Work(rounds, which, sample, raw, before_ts, before, breaks, around)
 
     def _rounds(self, kind: Kind, work: hold.Work) -> tuple[dict[str, Verdict], Floats]:
         """Ask the detectors with memory, round by round; also what pause is usual, by reading."""
@@ -266,6 +269,7 @@ class Panel:
         answers: dict[str, list[Verdict]] = {detector.name: [] for detector in learners}
         size = -1
         memories: dict[str, Memory] = {}
+        frozen = None if work.context is None else work.context.frozen()
         for begin, now in zip(rounds.begins, rounds.sizes, strict=True):
             if now != size:
                 size = now
@@ -281,8 +285,12 @@ class Panel:
             cadence.learn(memories["feed"], "wait", sample.elapsed_s, sample.elapsed_s > 0)
             for detector in learners:
                 asked = self._asked[detector.name]
+                still = np.flatnonzero(frozen[part]) if frozen is not None else ()
+                kept = grids[detector.name][:, still] if len(still) else None
                 verdict = detector.judge(sample, memories[detector.name], asked)
                 answers[detector.name].append(verdict)
+                if kept is not None and detector.learned:
+                    grids[detector.name][:, still] = kept
         for name, grid in grids.items():
             self._cells.put(name, rows, grid)
         return {name: _join(verdicts) for name, verdicts in answers.items()}, usual_s
@@ -313,6 +321,15 @@ class Panel:
         for detector in self._detectors:
             held = self._cells.columns(detector.name + HELD)
             found.extend(hold.lapse(detector, held, rows, feed["usable_ts"], feed["usable_value"]))
+
+
+def _hush(detector: Detector, verdict: Verdict, around: context.Context | None) -> None:
+    """Where a finding may not begin none does; one that is open goes on until all is well."""
+    quiet = None if around is None else around.quiet(detector)
+    if quiet is None:
+        return
+    verdict.stay = verdict.on if verdict.stay is None else verdict.on | verdict.stay
+    verdict.on = verdict.on & ~quiet
 
 
 def _slice(sample: Sample, part: slice) -> Sample:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from floorlog.core.detect.detector import (
+    SCORE_MAX,
     Detector,
     Finding,
     Memory,
@@ -11,30 +12,41 @@ from floorlog.core.detect.detector import (
     number,
     span,
 )
+from floorlog.core.detect.logarithm import log10
 
-RUN_MIN = 30.0
-"""Equal readings, and seconds, below which nothing is stuck."""
-FACTOR = 10.0
-"""A run this many times the longest usual one is stuck."""
+RUN_MIN = 15.0
+"""Equal readings below which nothing is stuck."""
+LASTED_MIN_S = 10.0
+"""And seconds."""
+FACTOR = 4.0
+"""A run this many times the longest usual one is stuck, if it is improbable too."""
+SCORE_MIN = 12.0
+"""−log10 of the probability of so long a run, below which it is stuck."""
+CHANGE_MAX = 0.97
+"""More surely than this no value changes from one reading to the next."""
 FORGET = 1.0 / 65536.0
 """How fast the longest usual run comes down, a run."""
 CHANGES_MIN = 60.0
 """Changes to be seen before a series is judged."""
-RUN_USUAL_MAX = 3.0
-"""A series that usually keeps its value for more readings than this is not judged."""
+RARE_MAX = 15
+"""No rarer than this is said of a run."""
 
 
 class Stuck(Detector):
     """A value that stays the same for much longer than it ever did, though it usually changes.
 
-    Learns the mean and the longest usual run of equal readings (a decaying maximum). Series that
-    are constant, or keep a value for more than 3 readings on average, are never judged, nor is the
-    value at which the series rested for long the last time (a machine that is off). Score: the run
-    in units of the longest usual one. Source: flat-line test of QARTOD (IOOS manual for
-    real-time quality control, test 8), with a learned in place of a fixed run length.
+    Learns the mean and the longest usual run of equal readings (a decaying maximum), so that
+    quantised series, which keep their value for many readings, are judged by how long they usually
+    do. If each reading changed with the same chance, a run of n would have the probability
+    (1 − 1 / mean run) to the power n. Stuck is a run of 15 readings and 10 s or more, of 4 times
+    the longest usual one, and less probable than 1 in 10^12. Constant series are never judged, nor
+    is the value at which the series rested for long the last time (a machine that is off). Score:
+    −log10 of that probability. Source: flat-line test of QARTOD (IOOS manual for real-time quality
+    control, test 8), with a learned in place of a fixed run length.
     """
 
     name = "stuck"
+    learned = True
     memory = {  # noqa: RUF012 - declared ClassVar by Detector
         "changes": "f8",
         "run": "f8",
@@ -64,17 +76,22 @@ class Stuck(Detector):
         np.copyto(run, 1.0, where=fresh)
         np.copyto(begun, sample.ts, where=fresh)
         lasted_s = (sample.ts - begun) * 1e-6
-        on = (run >= np.maximum(RUN_MIN, peak * FACTOR)) & (lasted_s >= RUN_MIN)
-        on &= (changes >= CHANGES_MIN) & (mean <= RUN_USUAL_MAX)
-        on &= (rests == 0.0) | (sample.value != rest)
+        on = (run >= np.maximum(RUN_MIN, peak * FACTOR)) & (lasted_s >= LASTED_MIN_S)
+        on &= (changes >= CHANGES_MIN) & ((rests == 0.0) | (sample.value != rest))
+        score = np.zeros(len(run))
+        long = np.flatnonzero(on | (run > RUN_MIN))
+        if len(long):
+            keeps = 1.0 - np.minimum(1.0 / np.maximum(mean[long], 1.0), CHANGE_MAX)
+            score[long] = np.minimum(-log10(np.maximum(keeps, 1e-300)) * run[long], SCORE_MAX)
+            on &= score >= SCORE_MIN
         stay = ~moved
-        return Verdict(on, run / np.maximum(peak, 1.0), sample.value, stay=stay, since=begun.copy())
+        return Verdict(on, score, sample.value, stay=stay, since=begun.copy())
 
     def reason(self, finding: Finding) -> str:
         """For how long, at which value."""
         if finding.phase == "end":
             return f"changes again after {span(finding.lasted_s)}, now {number(finding.value)}"
         return (
-            f"stays at exactly {number(finding.value)} for {span(finding.lasted_s)}, "
-            f"{finding.score:.3g} times its longest usual run"
+            f"stays at exactly {number(finding.value)} for {span(finding.lasted_s)}: "
+            f"fewer than one such run in 10^{min(int(finding.score), RARE_MAX)} by its own past"
         )
