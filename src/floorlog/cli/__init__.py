@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from floorlog.cli import record
+from floorlog.cli import act, record
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -325,7 +325,7 @@ def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
     return "\n".join([*lines, f"in {seconds:.1f} s"])
 
 
-for one in (record.verify, record.prove):
+for one in (record.verify, record.prove, act.correct, act.person):
     floorlog.add_command(one)
 
 

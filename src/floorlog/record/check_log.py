@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from floorlog.core.ledger import form
+from floorlog.core.ledger.batch import Registry
 from floorlog.core.ledger.note import Checkpoint
 from floorlog.core.ledger.tree import HASH_BYTES, Growing
 from floorlog.record.finding import Findings, spans
@@ -12,9 +13,11 @@ from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 
 NAMES = {
     16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event", 21: "alarm event",
+    22: "correction",
 }  # fmt: skip
 QUERY = {
     16: "series", 17: "states", 18: "shards", 19: "catalogues", 20: "events", 21: "alarm_events",
+    22: "corrections",
 }  # fmt: skip
 
 
@@ -162,14 +165,24 @@ def _sha256(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def check_things(connection: Connection, log: Log, findings: Findings) -> None:
-    """Every series, state, shard, catalogue and event against its leaf."""
+def digest_of_correction(row: Row, registry: Registry) -> bytes:
+    """The hash of a correction, from a row of the query `corrections`."""
+    number, recorded, actor, reason, ts_us, series_id, was, was_quality, value, quality = row
+    was_name, name = (registry.name(series_id, one) for one in (was, value))
+    return form.CORRECTION.digest(
+        number, time_us(recorded), actor, reason, ts_us, was_name, was, was_quality, name, value,
+        quality,
+    )  # fmt: skip
+
+
+def check_things(connection: Connection, log: Log, registry: Registry, findings: Findings) -> None:
+    """Every series, state, shard, catalogue, event and correction against its leaf."""
     leaves = Rows(connection, "leaves_of_things", {})
     for kind in NAMES:
         for other in leaves.before((kind,)):
             _strange(other, findings)
         things = _each(Rows(connection, QUERY[kind], {}))
-        _merge(kind, leaves, things, log, findings)
+        _merge(kind, leaves, things, log, registry, findings)
     while leaves.head is not None:
         _strange(leaves.head, findings)
         leaves.take()
@@ -186,7 +199,24 @@ def _each(rows: Rows) -> Iterator[Row]:
         yield from page
 
 
-def _merge(kind: int, leaves: Rows, things: Iterator[Row], log: Log, findings: Findings) -> None:
+def _digest(kind: int, thing: Row, registry: Registry) -> bytes | None:
+    """The hash of a thing; None for one that names what is not there."""
+    if kind != 22:
+        return digest_of(kind, thing)
+    try:
+        return digest_of_correction(thing, registry)
+    except (LookupError, ValueError, OverflowError):
+        return None
+
+
+def _merge(
+    kind: int,
+    leaves: Rows,
+    things: Iterator[Row],
+    log: Log,
+    registry: Registry,
+    findings: Findings,
+) -> None:
     """Things and leaves of one kind, both by their number."""
     name = NAMES[kind]
     for thing in things:
@@ -196,7 +226,7 @@ def _merge(kind: int, leaves: Rows, things: Iterator[Row], log: Log, findings: F
         place = {"series": thing[0]} if kind == 16 else {}
         if len(found) > 1 or any(leaf[4] != 0 for leaf in found):
             findings.derived("log", f"{name} {thing[0]} has not one leaf of its own", **place)
-        if found and digest_of(kind, thing) != found[0][3]:
+        if found and _digest(kind, thing, registry) != found[0][3]:
             position = found[0][2]
             if position < log.good or position >= log.anchored:
                 says = f"{name} {thing[0]} is not what its leaf {position} says"

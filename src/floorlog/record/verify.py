@@ -157,11 +157,10 @@ def check(
     if log.size and not anchored.notes:
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
     check_notes(connection, anchored.bodies, anchored.late, findings)
-    check_things(connection, log, findings)
+    registry = known_of(connection).registry
+    check_things(connection, log, registry, findings)
     check_alarms(connection, findings)
-    batches = Batches(
-        connection, log, known_of(connection).registry, findings, since=since, series=chosen
-    )
+    batches = Batches(connection, log, registry, findings, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
     spent = max(time.process_time() - began, 1e-6)
     oldest = batches.unanchored_us

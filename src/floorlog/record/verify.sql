@@ -81,6 +81,11 @@ FROM floorlog.alarm_event ORDER BY event_id;
 -- :name alarms
 -- What is kept of each alarm beside its events.
 SELECT series_id, detector, event_id, state, active, until_us FROM floorlog.alarm ORDER BY series_id, detector;
+-- :name corrections
+-- Every correction.
+SELECT c.correction_id, timestamptz_send(c.recorded_at), c.actor, c.reason, c.ts_us, c.series_id, c.was_value,
+    c.was_quality, c.value, c.quality
+FROM floorlog.correction AS c ORDER BY c.correction_id;
 
 -- :name newest
 -- What is noted of each series' newest reading.

@@ -81,6 +81,13 @@ CREATE FUNCTION name_of(s series, value float8) RETURNS bytea LANGUAGE sql STABL
         FROM state AS t WHERE t.code = value::int4) END
 $$;
 
+CREATE FUNCTION digest(c correction) RETURNS bytea LANGUAGE sql STABLE AS $$
+    SELECT sha256('\x001601'::bytea || field(c.correction_id) || field(to_us(c.recorded_at)) || field(c.actor)
+        || field(c.reason) || field(c.ts_us) || field(name_of(s, c.was_value)) || field(c.was_value)
+        || field(c.was_quality) || field(name_of(s, c.value)) || field(c.value) || field(c.quality))
+    FROM series AS s WHERE s.series_id = c.series_id
+$$;
+
 -- Readings of rows that are open, one per row, with what orders them.
 CREATE VIEW open_reading AS
 SELECT r.lease_id, r.number, u.series_id, r.t_min + coalesce(u.ts::int8, u.ts_wide) * r.tick_us AS ts,

@@ -236,6 +236,25 @@ def test_leaves_of_the_log(checked) -> None:
     assert form.AUDIT.digest(us(at), NASTY, "ack", hashed) == bytes(digest)
 
 
+def test_leaves_of_corrections(checked) -> None:
+    """Of a number and of a state: the same hash from the row, by plain SQL and by the record's."""
+    store, lease = checked.begin()
+    registry, ids = plant(checked, store, lease)
+    ((code,),) = checked.run("SELECT code FROM floorlog.state WHERE name = 'running'")
+    for series_id, was, value in ((ids[0], 71.3, -0.0), (ids[3], 0.0, float(code))):
+        ((number, at, by_page, by_record),) = checked.run(
+            "INSERT INTO floorlog.correction AS c (ts_us, was_value, was_quality, value, quality,"
+            " series_id, actor, reason) VALUES (-5, %s, 0, %s, 4294967295, %s, 'p', %s)"
+            " RETURNING correction_id, recorded_at, check_ledger.digest(c), floorlog.digest(c)",
+            was, value, series_id, NASTY,
+        )  # fmt: skip
+        written = form.CORRECTION.digest(
+            number, us(at), "p", NASTY, -5, registry.name(series_id, was), was, 0,
+            registry.name(series_id, value), value, 2**32 - 1,
+        )  # fmt: skip
+        assert written == bytes(by_page) == bytes(by_record)
+
+
 def test_a_series_belongs_to_its_digest() -> None:
     """Renaming a device, a unit or an id makes another digest; NULL is not an empty unit."""
     one = KnownSeries(1, "a", "b", Kind.NUMBER, None, 1)

@@ -27,11 +27,11 @@ from floorlog.store.queries import QUERIES, parse
 STORE = Path(migrating.__file__).parent
 RECORD = {
     "series", "state", "batch", "open_row", "reject", "anomaly", "conflict", "gap", "catalogue",
-    "audit_event", "log_leaf", "note", "alarm_event",
+    "audit_event", "log_leaf", "note", "alarm_event", "correction",
 }  # fmt: skip
 UPDATED = {"lease", "worker", "series_home", "shard_state"}
 LOG = {"log_leaf", "note"}
-BY_FUNCTION = {"alarm_event"}  # added to by functions of the owner alone
+BY_FUNCTION = {"alarm_event", "correction"}  # added to by functions of the owner alone
 BY_MONTH = {
     "batch", "open_row", "reject", "anomaly", "conflict", "gap", "audit_event", *LOG, *BY_FUNCTION,
 }  # fmt: skip

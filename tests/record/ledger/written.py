@@ -19,7 +19,8 @@ from floorlog.core.reading import Anomaly, Batch, Code, Counts, Gap, Kind, Readi
 from floorlog.core.series import SeriesKey
 from floorlog.keeper import RETRY_SECONDS, Keeper
 from floorlog.record.anchor import Directory, open_signer
-from floorlog.store.migrate import KEEPER, LOGIN_ROLES, WRITER, migrate
+from floorlog.record.correct import correct
+from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, WRITER, migrate
 from floorlog.store.postgres import Store
 
 T0 = 1_767_225_600_000_000  # 2026-01-01, µs UTC
@@ -236,7 +237,24 @@ def write(ground: Ground) -> None:
             body,
         )
     plant.store.close()
+    correct_some(made)
     made.keep()
+
+
+def correct_some(made: Written) -> None:
+    """One correction of a number, two of a state, by a person with a name."""
+    numbers, states = (
+        made.run(
+            "SELECT device_id, metric, floorlog.to_us(ts) FROM floorlog.reading"
+            " WHERE flags & 1 = 0 AND (metric = 'm3') = %s ORDER BY ts DESC, device_id, metric",
+            is_state,
+        )[0]
+        for is_state in (False, True)
+    )
+    dsn = made.dsn(OPERATOR)
+    correct(dsn, *numbers, "-0.5", None, by="Ann Lee", reason="sensor was unplugged: ä")
+    correct(dsn, *states, "maintenance", 0, by="Ann Lee", reason="was under repair")
+    correct(dsn, *states, "false", 0x40000000, by="Bob", reason="it was not")
 
 
 def more(written: Written) -> None:

@@ -92,6 +92,11 @@ class Registry:
                 names[at] = np.void(self._named_state(int(places[at]), int(value[at])))
         return names
 
+    def name(self, series_id: int, value: float) -> bytes:
+        """The name of one value of a series. Raises KeyError, ValueError for what is not known."""
+        places = self.places(np.array([series_id], np.int64))
+        return bytes(self.names(places, np.array([value]))[0])
+
     def _named_state(self, place: int, code: int) -> bytes:
         series_id = int(self._ids[place])
         known = self._named_states.get((series_id, code))

@@ -147,6 +147,12 @@ ALARM = _form(
     " before:text after:text active:int latch:int priority:int actor:text reason:text"
     " until_us:int lease_id:int batch:int",
 )
+CORRECTION = _form(
+    22,
+    "correction",
+    "correction_id:int recorded_us:int actor:text reason:text ts_us:int was_name:hash"
+    " was_value:float was_quality:int name:hash value:float quality:int",
+)
 ENTRY = _form(
     32,
     "entry",
@@ -158,4 +164,7 @@ ENTRY = _form(
 # ── named by a reading alone ─────────────────────────────────────────────────────────────────────
 NAMED_STATE = _form(48, "named_state", "series:hash state:hash")
 
-FORMS = (REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ALARM, ENTRY, NAMED_STATE)
+FORMS = (
+    REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ALARM, CORRECTION, ENTRY,
+    NAMED_STATE,
+)  # fmt: skip
