@@ -15,7 +15,7 @@ def status(
 
 
 def shard(name: str, owner: str | None, *, ended: bool = False) -> ShardStatus:
-    return ShardStatus(name, "arn", owner, ended, 1, 1, 0, Counts(), 0)
+    return ShardStatus(name, "arn", owner, ended, 1, 1, 0, Counts(), 0, -1, -1)
 
 
 def test_a_silent_worker_is_stale():

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +91,8 @@ class Trial:
         open_stream(services, shards=shards)
         self._reader = Reader(services.postgres_dsn(READER))
         self._before = self._reader.status()
+        self._last: Counts | None = None
+        self._moved_at = time.monotonic()
         add_workers(supervisor, services, 1)
 
     def close(self) -> None:
@@ -106,11 +108,14 @@ class Trial:
     ) -> Result:
         """Send records, each with the number of its readings, and wait until all is accounted for.
 
+        What an interrupted trial left in the stream is stored first and not counted.
+
         Raises:
             ServiceError: the record stands still for a minute though not everything arrived.
         """
         began = time.monotonic()
         sent = 0
+        self._drain()
         sender = Sender(STREAM_NAME, REGION)
         try:
             for entries, readings in _slices(records):
@@ -119,7 +124,7 @@ class Trial:
                 tell(Progress(sent, self._received(self._reader.status())))
         finally:
             sender.close()
-        after = self._settled(sent, tell)
+        after = self._settled(sent, sender.newest, tell)
         new, old = after.total, self._before.total
         return Result(
             received=new.received - old.received,
@@ -136,25 +141,40 @@ class Trial:
     def _received(self, status: Status) -> int:
         return status.total.received - self._before.total.received
 
-    def _settled(self, sent: int, tell: Callable[[Progress], None]) -> Status:
-        """Wait until everything sent is accounted for and every shard has been read to its end."""
-        last: Counts | None = None
-        moved_at = time.monotonic()
-        while True:
-            status = self._reader.status()
-            received = self._received(status)
-            tell(Progress(sent, received))
-            if received >= sent and not any(shard.lag_ms for shard in status.shards):
-                return status
-            if status.total != last:
-                last, moved_at = status.total, time.monotonic()
-            elif time.monotonic() - moved_at > STANDSTILL_SECONDS_MAX:
-                raise ServiceError(
-                    f"{sent} readings were sent, {received} have arrived, and nothing moves",
-                    where="worker",
-                    fix=f"see {self._services.directory / 'log' / 'worker-1.log'}",
-                )
+    def _drain(self) -> None:
+        """Wait until what earlier senders left in the stream is in the record."""
+        begun_us = time.time_ns() // 1000
+        while any(
+            shard.batches and not shard.ended and shard.read_at < begun_us
+            for shard in self._watch().shards
+        ):
             self._supervisor.run(LOOK_SECONDS)
+        self._before = self._watch()
+
+    def _settled(
+        self, sent: int, newest: Mapping[str, int], tell: Callable[[Progress], None]
+    ) -> Status:
+        """Wait until every shard is stored up to its newest record of what was sent."""
+        while True:
+            status = self._watch()
+            tell(Progress(sent, self._received(status)))
+            stored = {shard.shard_id: shard.checkpoint for shard in status.shards}
+            if all(stored.get(shard, -1) >= sequence for shard, sequence in newest.items()):
+                return status
+            self._supervisor.run(LOOK_SECONDS)
+
+    def _watch(self) -> Status:
+        """The record's status. Raises ServiceError when it has not changed for a minute."""
+        status = self._reader.status()
+        if status.total != self._last:
+            self._last, self._moved_at = status.total, time.monotonic()
+        elif time.monotonic() - self._moved_at > STANDSTILL_SECONDS_MAX:
+            raise ServiceError(
+                f"{self._received(status)} readings have arrived, and nothing moves",
+                where="worker",
+                fix=f"see {self._services.directory / 'log' / 'worker-1.log'}",
+            )
+        return status
 
 
 def _slices(records: Iterable[tuple[Entry, int]]) -> Iterator[tuple[list[Entry], int]]:

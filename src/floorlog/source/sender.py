@@ -103,6 +103,8 @@ class Sender:
             )
         except BotoCoreError as error:
             raise self._failed("cannot be spoken to", error) from error
+        self.newest: dict[str, int] = {}
+        """Of each shard that took a record, the highest sequence number."""
         self._starts: list[int] = []
         self._allowances: list[Allowance] = []
 
@@ -209,6 +211,9 @@ class Sender:
             if "ErrorCode" in result:
                 refused.append(entry)
                 reason = f"{result['ErrorCode']}: {result.get('ErrorMessage', '')}"
+            else:
+                shard, sequence = result["ShardId"], int(result["SequenceNumber"])
+                self.newest[shard] = max(sequence, self.newest.get(shard, -1))
         if refused:
             # Somebody else writes too, or the shards are others now.
             for entry in refused:

@@ -7,7 +7,11 @@ from floorlog.core.reading import Counts, Kind
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """Where one shard stands. `lag_ms` is 0 for one that ended; `clock_s` is -1 for none."""
+    """Where one shard stands.
+
+    `lag_ms` is 0 for one that ended, `clock_s` and `checkpoint` are -1 for none; `read_at` is the
+    arrival in µs UTC up to which it was read.
+    """
 
     shard_id: str
     stream_arn: str
@@ -18,6 +22,8 @@ class ShardStatus:
     lag_ms: int
     counts: Counts
     gaps: int
+    checkpoint: int
+    read_at: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,22 +357,14 @@ SELECT now_us, is_wanted, newer, newer_body FROM floorlog.advance(%(lease_id)s, 
 -- ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 -- :name status_of_shards
--- Counts and standing of every shard of the streams that are there. lag_ms is what the stream said
+-- Counts and standing of every shard, and whether its stream is gone. lag_ms is what the stream said
 -- at the last read; where nobody holds the lease, the time since the shard was last read.
 SELECT l.shard_id, s.arn, l.owner, l.ended, l.number, l.clock_s,
     CASE WHEN l.ended THEN 0 WHEN l.expires_at > clock_timestamp() THEN l.behind_ms
         ELSE greatest(0, floorlog.to_us(clock_timestamp())
             - CASE WHEN l.read_at >= 0 THEN l.read_at ELSE floorlog.to_us(s.created_at) END) / 1000 END,
-    l.records, l.received, l.stored, l.rejected, l.duplicate, l.conflict, l.gaps
-FROM floorlog.lease AS l JOIN floorlog.stream AS s USING (stream_id)
-WHERE NOT s.gone ORDER BY s.arn, l.lease_id;
-
--- :name totals
--- Counts over every shard there ever was.
-SELECT coalesce(sum(records), 0)::int8, coalesce(sum(received), 0)::int8, coalesce(sum(stored), 0)::int8,
-    coalesce(sum(rejected), 0)::int8, coalesce(sum(duplicate), 0)::int8, coalesce(sum(conflict), 0)::int8,
-    coalesce(sum(gaps), 0)::int8
-FROM floorlog.lease;
+    l.records, l.received, l.stored, l.rejected, l.duplicate, l.conflict, l.gaps, l.checkpoint::text, l.read_at, s.gone
+FROM floorlog.lease AS l JOIN floorlog.stream AS s USING (stream_id) ORDER BY s.arn, l.lease_id;
 
 -- :name count_series
 -- How many series there are.

@@ -47,15 +47,16 @@ class Reader:
 
     def status(self) -> Status:
         """Counts, lag and owner of every shard, and who lives."""
-        *total, gaps = self._rows("totals")[0]
+        rows = self._rows("status_of_shards")  # one statement: totals and shards of one moment
         return Status(
-            total=Counts(*total),
-            gaps=gaps,
+            total=Counts(*(sum(row[at] for row in rows) for at in range(7, 13))),
+            gaps=sum(row[13] for row in rows),
             series=self._rows("count_series")[0][0],
             findings=self._rows("count_anomalies")[0][0],
             shards=tuple(
-                ShardStatus(*(*row[:7], Counts(*row[7:13]), row[13]))
-                for row in self._rows("status_of_shards")
+                ShardStatus(*(*row[:7], Counts(*row[7:13]), row[13], int(row[14]), row[15]))
+                for row in rows
+                if not row[16]
             ),
             workers=dict(self._rows("workers_seen")),
         )

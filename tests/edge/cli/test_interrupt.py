@@ -21,7 +21,7 @@ from floorlog.store.reader import Reader
 
 pytestmark = pytest.mark.slow
 ROWS, DEVICES = 80_000, 20
-END_SECONDS_MAX = 10.0
+END_SECONDS_MAX = 30.0  # a busy machine takes its time
 INTERRUPTED = 130
 MIB = 1 << 20
 
@@ -55,7 +55,7 @@ class Command:
             time.sleep(pause)
             self.process.send_signal(signal.SIGINT)
         code = self.process.wait(END_SECONDS_MAX)
-        _, alive = psutil.wait_procs(list(self.below.values()), timeout=3)
+        _, alive = psutil.wait_procs(list(self.below.values()), timeout=10)
         assert not alive
         assert "Traceback" not in self.said.read_text()
         return code
@@ -120,6 +120,7 @@ def test_a_trial_can_be_interrupted_in_mid_replay(floorlog, start, place, csv):
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     assert found["rejected"] == found["conflict"] == found["gaps"] == 0
+    assert found["received"] == 2 * ROWS
     assert found["duplicate"] > 0
     with finished(start, data) as last:
         assert stored(data) == 2 * ROWS, last.look()

@@ -1,15 +1,17 @@
 """A trial: any records through the real stream, worker and record, counted to the last reading."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from floorlog.errors import ServiceError
 from floorlog.local import trial
+from floorlog.local.services import REGION, STREAM_NAME
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.trial import Progress, Trial, place, shards_for
-from floorlog.source.sender import Entry
+from floorlog.source.sender import Entry, Sender
 
 T0_MS = 1_767_225_600_000
 
@@ -36,7 +38,8 @@ def running(tmp_path_factory):
 def test_everything_is_accounted_for(running, monkeypatch):
     """Good, bad, repeated and contradicting readings: each is in exactly the count it belongs to.
 
-    Then, with a worker that has ended everything, a count that cannot be reached is given up.
+    Then what somebody else left in the stream is stored, but not counted; and without a worker it
+    is given up.
     """
     seen: list[Progress] = []
     records = [frame(n, a=float(n), b="on") for n in range(1_000)]
@@ -47,9 +50,16 @@ def test_everything_is_accounted_for(running, monkeypatch):
     assert seen[-1] == Progress(2_003, 2_003)
     assert [p.sent for p in seen] == sorted(p.sent for p in seen)
 
+    with closing(Sender(STREAM_NAME, REGION)) as other:
+        other.put(frame(n, a=0.0)[0] for n in range(2_000, 2_500))
+    found = running.replay([frame(3_000, a=1.0)], seen.append)
+    assert (found.received, found.stored, found.duplicate) == (1, 1, 0)
+    assert running._reader.status().total.stored == 2_502
+
+    running._supervisor.kill("worker-1", hold=True)
     monkeypatch.setattr(trial, "STANDSTILL_SECONDS_MAX", 0.5)
     with pytest.raises(ServiceError, match="nothing moves"):
-        running.replay([(frame(2_000, a=1.0)[0], 2_500)], seen.append)
+        running.replay([frame(4_000, a=1.0)], seen.append)
 
 
 def test_a_given_place_stays(tmp_path):
