@@ -325,7 +325,14 @@ def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
     return "\n".join([*lines, f"in {seconds:.1f} s"])
 
 
-for one in (record.verify, record.prove, act.correct, act.person):
+COMMANDS = (
+    record.verify,
+    record.prove,
+    record.export,
+    act.correct,
+    act.person,
+)
+for one in COMMANDS:
     floorlog.add_command(one)
 
 

@@ -1,11 +1,25 @@
 """Commands of the record: what proves it, and what shows that it is proven."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from floorlog.cli.place import DATA, FILE, KEY, key_text, needed, settings_of
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, told how much is done, of how much."""
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def tell(done: int, total: int) -> None:
+            bar.length = max(1, total)
+            bar.update(min(done, total) - bar.pos)
+
+        yield tell
 
 
 @click.command()
@@ -21,12 +35,7 @@ def verify(data: Path | None, key: str, since: str, device: str | None, *, as_js
     from floorlog.source.secret import database_dsn
 
     settings = settings_of(data, "floorlog_reader", "db_secret")
-    with click.progressbar(length=1, label="verify", file=sys.stderr) as bar:
-
-        def tell(done: int, total: int) -> None:
-            bar.length = max(1, total)
-            bar.update(min(done, total) - bar.pos)
-
+    with progress("verify") as tell:
         report = run(
             database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key),
             since=since, device=device, tell=tell,
@@ -86,3 +95,47 @@ def prove(
             print(f"of this time, {number}: {one} - {mark}", file=sys.stderr)
     print(found.says)
     print(f"{path}: check it with `python verifier.py {path} --key {found.key}`")
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=FILE)
+@DATA
+@KEY
+@click.option("--from", "begin", metavar="TIME", help="Readings from then on, else from the first.")
+@click.option("--to", "end", metavar="TIME", help="Readings before then, else to the last.")
+@click.option("--device", metavar="NAME", help="Of this device alone.")
+def export(
+    directory: Path, data: Path | None, key: str, begin: str | None, end: str | None, *,
+    device: str | None,
+) -> None:  # fmt: skip
+    """Write a part of the record into DIR: CSV, Parquet, proofs, a page to read, the verifier.
+
+    DIR must be empty or not there yet; it is there when all is written. Whoever gets it verifies it
+    with `python DIR/verifier.py DIR --key KEY`, on a machine that has nothing but Python.
+    """
+    from floorlog.record import export as room
+    from floorlog.record.anchor import open_anchor, open_signer
+    from floorlog.record.prove import moment_us
+    from floorlog.source.secret import database_dsn
+
+    asked = room.Asked(
+        None if begin is None else moment_us(begin, "--from"),
+        None if end is None else moment_us(end, "--to"),
+        device,
+    )
+    settings = settings_of(data, "floorlog_reader", "db_secret")
+    secret = Path(settings.signing_key) if settings.signing_key else None
+    signer = open_signer(secret, may_create=False) if secret and secret.exists() else None
+    with progress("export") as tell:
+        done = room.export(
+            database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key), asked,
+            directory, signer=signer, tell=tell,
+        )  # fmt: skip
+    if done.unanchored:
+        print(
+            f"{done.unanchored} newer batches are not anchored yet and were left out",
+            file=sys.stderr,
+        )
+    print(f"{done.readings} readings and {done.events} events of {done.batches} batches")
+    print(f"{directory}: verify it with `python {directory}/verifier.py {directory}"
+          f" --key {done.key}`")  # fmt: skip

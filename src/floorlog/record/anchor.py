@@ -145,8 +145,11 @@ class Signer:
 
     def note(self, size: int, root: bytes) -> bytes:
         """The signed note of a log."""
-        name = self.key.name
-        return signed_note(str(Checkpoint(name, size, root)), name, self._secret)
+        return self.sign(str(Checkpoint(self.key.name, size, root)))
+
+    def sign(self, text: str) -> bytes:
+        """A signed note of any text, which ends with a line feed."""
+        return signed_note(text, self.key.name, self._secret)
 
 
 def open_signer(path: Path, *, may_create: bool) -> Signer:

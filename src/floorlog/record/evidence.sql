@@ -74,3 +74,46 @@ SELECT max(floorlog.to_us(ts)) FILTER (WHERE ts < floorlog.from_us(%(ts_us)s)),
     min(floorlog.to_us(ts)) FILTER (WHERE ts > floorlog.from_us(%(ts_us)s))
 FROM floorlog.readings(%(device)s, %(metric)s, floorlog.from_us(%(ts_us)s - 86400000000),
     floorlog.from_us(%(ts_us)s + 86400000000));
+
+-- :name loosen_export
+-- An export reads all that it asks for: sorts and whole tables are no mistake then.
+SELECT set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true),
+    set_config('statement_timeout', '6h', true), set_config('work_mem', '32MB', true);
+
+-- :name batches_whole
+-- All batches in the order of the log: place, shard, number, readings, readings of all.
+SELECT g.position, b.lease_id, b.number, b.stored, (sum(b.stored) OVER ())::int8
+FROM floorlog.batch AS b
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 32 AND g.lease_id = b.lease_id AND g.id = b.number
+ORDER BY g.position, b.lease_id, b.number;
+
+-- :name batches_in_span
+-- The batches that arrived in a span of time, hold readings of it, or tell of a gap in it.
+WITH chosen AS (
+    SELECT b.lease_id, b.number FROM floorlog.batch AS b
+    WHERE b.clock_s * 1000000 >= %(from_us)s AND b.clock_s * 1000000 < %(to_us)s
+    UNION SELECT r.shard, r.batch FROM floorlog.readings(%(from_time)s::timestamptz, %(to_time)s::timestamptz) AS r
+    UNION SELECT g.lease_id, g.number FROM floorlog.gap AS g WHERE g.end_us >= %(from_us)s AND g.begin_us < %(to_us)s
+)
+SELECT g.position, b.lease_id, b.number, b.stored, (sum(b.stored) OVER ())::int8
+FROM chosen AS c
+JOIN floorlog.batch AS b ON b.lease_id = c.lease_id AND b.number = c.number
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 32 AND g.lease_id = b.lease_id AND g.id = b.number
+ORDER BY g.position, b.lease_id, b.number;
+
+-- :name batches_of_device
+-- The batches that hold readings or findings of a device in a span of time, or tell of a gap in it.
+WITH named AS (
+    SELECT s.series_id, s.device, s.metric FROM floorlog.series AS s WHERE s.device = %(device)s
+), chosen AS (
+    SELECT r.shard AS lease_id, r.batch AS number FROM named AS s
+    CROSS JOIN LATERAL floorlog.readings(s.device, s.metric, %(from_time)s::timestamptz, %(to_time)s::timestamptz) AS r
+    UNION SELECT a.lease_id, a.number FROM floorlog.anomaly AS a
+    WHERE a.at_us >= %(from_us)s AND a.at_us < %(to_us)s AND a.series_id IN (SELECT s.series_id FROM named AS s)
+    UNION SELECT g.lease_id, g.number FROM floorlog.gap AS g WHERE g.end_us >= %(from_us)s AND g.begin_us < %(to_us)s
+)
+SELECT g.position, b.lease_id, b.number, b.stored, (sum(b.stored) OVER ())::int8
+FROM chosen AS c
+JOIN floorlog.batch AS b ON b.lease_id = c.lease_id AND b.number = c.number
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 32 AND g.lease_id = b.lease_id AND g.id = b.number
+ORDER BY g.position, b.lease_id, b.number;
