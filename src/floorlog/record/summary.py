@@ -72,7 +72,7 @@ class Summary:
         self._of_series = np.zeros(size, np.int64)  # conflicts
         self._open = ExitStack()
         self._rows: dict[str, IO[bytes]] = {
-            name: self._open.enter_context(tempfile.TemporaryFile(dir=place))  # noqa: SIM115 - it is
+            name: self._open.enter_context(tempfile.TemporaryFile(dir=place))  # noqa: SIM115 - a stack
             for name in SECTIONS
         }
         self.counts = dict.fromkeys(SECTIONS, 0)
