@@ -117,3 +117,15 @@ FROM chosen AS c
 JOIN floorlog.batch AS b ON b.lease_id = c.lease_id AND b.number = c.number
 LEFT JOIN floorlog.log_leaf AS g ON g.kind = 32 AND g.lease_id = b.lease_id AND g.id = b.number
 ORDER BY g.position, b.lease_id, b.number;
+
+-- :name corrections_in_span
+-- Corrections of readings of a span of time, of a device or of all: with the place of each in the log.
+SELECT g.position, s.device, s.metric, c.ts_us, c.was_value,
+    (SELECT t.name FROM floorlog.state AS t WHERE s.kind = 1 AND t.code = c.was_value), c.was_quality, c.value,
+    (SELECT t.name FROM floorlog.state AS t WHERE s.kind = 1 AND t.code = c.value), c.quality, c.actor, c.reason,
+    floorlog.to_us(c.recorded_at)
+FROM floorlog.correction AS c
+JOIN floorlog.series AS s ON s.series_id = c.series_id
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 22 AND g.lease_id = 0 AND g.id = c.correction_id
+WHERE c.ts_us >= %(from_us)s AND c.ts_us < %(to_us)s AND (%(device)s::text IS NULL OR s.device = %(device)s)
+ORDER BY c.correction_id;

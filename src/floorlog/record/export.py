@@ -221,6 +221,7 @@ class Export:
         known, folder = self._source.known, self._folder
         with Summary(self._connection, known, folder.path) as summary:
             self._stream(summary, tell)
+            summary.corrections(self._asked.values())
             folder.put("checkpoint", self._note.text.encode())
             folder.put("verifier.py", verifier_text())
             with folder.file("summary.html") as page:

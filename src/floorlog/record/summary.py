@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from floorlog.record.content import Content, Event
 from floorlog.record.proof import Known, Logged
 from floorlog.record.prove import Note
-from floorlog.record.rows import QUERIES, Connection
+from floorlog.record.rows import QUERIES, Connection, Rows
 from floorlog.record.verifier import time_text
 
 DATA_BYTES_SHOWN = 200  # of a reject: all of it is in ledger.jsonl
@@ -26,6 +26,21 @@ SECTIONS = {
         "Conflicts",
         "A second value for a time that had one. Both are kept; the first one stands.",
         ("device", "metric", "time", "this value", "the value that stands", "arrived", "batch"),
+    ),
+    "correction": (
+        "Corrections",
+        "What a reading should have been, said later. The reading itself stays as it is.",
+        (
+            "device",
+            "metric",
+            "time",
+            "as stored",
+            "as corrected",
+            "by",
+            "why",
+            "when",
+            "place in the log",
+        ),
     ),
     "gap": (
         "Gaps",
@@ -71,10 +86,10 @@ class Summary:
         self._low, self._high = np.full(size, np.inf), np.full(size, -np.inf)
         self._of_series = np.zeros(size, np.int64)  # conflicts
         self._open = ExitStack()
-        self._rows: dict[str, IO[bytes]] = {
-            name: self._open.enter_context(tempfile.TemporaryFile(dir=place))  # noqa: SIM115 - a stack
-            for name in SECTIONS
-        }
+        self._rows: dict[str, IO[bytes]] = {}
+        for name in SECTIONS:
+            file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - the stack closes it
+            self._rows[name] = self._open.enter_context(file)
         self.counts = dict.fromkeys(SECTIONS, 0)
 
     def __enter__(self) -> Self:
@@ -118,6 +133,19 @@ class Summary:
                 row = (series.device, series.metric, detector, phase, _time(at), value, expected)
                 row = (*row, reason, number)
             self._add(kind, row)
+
+    def corrections(self, asked: Mapping[str, object]) -> None:
+        """Take the corrections of readings of a span; asked: device, from_us, to_us."""
+        rows = Rows(self._connection, "corrections_in_span", asked)
+        while found := rows.page():
+            for position, device, metric, ts_us, *values, actor, reason, recorded in found:
+                was, was_text, was_quality, value, text, quality = values
+                row = (
+                    device, metric, _time(ts_us), _shown(was, was_text, was_quality),
+                    _shown(value, text, quality), actor, reason, _time(recorded),
+                    "none yet" if position is None else position,
+                )  # fmt: skip
+                self._add("correction", row)
 
     def write(
         self, page: Output, asked: Mapping[str, str | None], note: Note, batches: int, left_out: int

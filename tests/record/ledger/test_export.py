@@ -145,7 +145,7 @@ def test_the_page_marks_all(written, tmp_path) -> None:
     """Every conflict, gap, reject and finding is a marked row; words from outside are escaped."""
     exported(written, tmp_path / "all")
     page = (tmp_path / "all" / "summary.html").read_text()
-    for mark in ("conflict", "gap", "reject", "anomaly"):
+    for mark in ("conflict", "correction", "gap", "reject", "anomaly"):
         ((count,),) = written.run(f"SELECT count(*) FROM floorlog.{mark}")
         section = page.split(f"<h2 id={mark}>")[1].split("<h2")[0]
         assert section.count(f"<tr class={mark}>") == count > 0
