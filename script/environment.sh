@@ -2,6 +2,10 @@
 #
 #   environment run    what `floorlog` needs            (requirements.lock)
 #   environment dev    the checks and tests besides     (requirements-dev.lock)
+#   environment infra  the deployment, its local cloud  (requirements-infra.lock), 700 MB
+#   environment checkov  a checker of plans, whose pins suit nobody else (requirements-checkov.lock)
+#
+# The first two share .venv; each other has a folder of its own, made only when it is asked for.
 #
 # Sets `root` (the checkout) and `python` (the environment's interpreter). Needs bash, a Python
 # of 3.11 or later with its venv module, and the usual POSIX tools; nothing else. Two scripts
@@ -15,9 +19,13 @@ fail() {
     exit 1
 }
 
+lock_of() { # kind -> the name of its lock
+    [ "$1" = run ] && printf requirements.lock || printf 'requirements-%s.lock' "$1"
+}
+
 stamp_of() { # kind -> the name of the file that says this kind is installed
-    local lock=requirements.lock sum
-    [ "$1" = run ] || lock=requirements-dev.lock
+    local lock sum
+    lock=$(lock_of "$1")
     [ -r "$root/$lock" ] || fail "$lock is missing from $root: restore it with 'git checkout $lock'"
     sum=$( (printf '%s\n' "$root" && cat "$root/$lock" "$root/pyproject.toml") | cksum)
     printf 'floorlog-%s-%s' "$1" "${sum%% *}"
@@ -35,7 +43,9 @@ can_write() { # directory: it is there or can be made, and takes a file (a read-
 }
 
 find_environment() { # kind -> the directory to use
-    local beside="$root/.venv" key elsewhere
+    local name=venv beside key elsewhere
+    case $1 in infra | checkov) name="venv-$1" ;; esac
+    beside="$root/.$name"
     if is_set_up "$beside" "$1" || can_write "$beside"; then
         printf '%s' "$beside"
         return
@@ -43,7 +53,7 @@ find_environment() { # kind -> the directory to use
     # The checkout cannot be written: the environment goes to the user's cache, one a checkout.
     key=$(printf '%s' "$root" | cksum)
     for elsewhere in "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}" "${TMPDIR:-/tmp}/floorlog-$(id -u)"; do
-        elsewhere="$elsewhere/floorlog/venv-${key%% *}"
+        elsewhere="$elsewhere/floorlog/$name-${key%% *}"
         # -O: nobody else may have laid the directory there beforehand (a shared /tmp).
         if (umask 077 && can_write "$elsewhere") && [ -O "$elsewhere" ]; then
             printf '%s' "$elsewhere"
@@ -89,7 +99,7 @@ packages() { # interpreter lock: uv with its own certificates, with the machine'
         "$1" -m pip install --disable-pip-version-check --no-deps --require-hashes -r "$2"
 }
 
-install() { # directory lock: everything the lock names, then the project itself, editable
+install() { # directory lock: everything the lock names, then the project itself, editable, if it can
     local directory=$1 lock=$2 interpreter
     if [ -e "$directory/unfinished" ] || ! "$directory/bin/python" -c 'import pip' 2>/dev/null; then
         interpreter=$(find_python) || exit 1
@@ -106,14 +116,16 @@ install() { # directory lock: everything the lock names, then the project itself
     # A user without a home to write to gets along without a cache.
     can_write "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv" || export UV_NO_CACHE=1
     step "installing the packages" packages "$directory/bin/python" "$lock"
-    step "installing floorlog itself" "$directory/bin/python" -m uv pip install --offline \
-        --python "$directory/bin/python" --no-deps --no-build-isolation --editable "$root"
+    if grep -q '^hatchling==' "$lock"; then
+        step "installing floorlog itself" "$directory/bin/python" -m uv pip install --offline \
+            --python "$directory/bin/python" --no-deps --no-build-isolation --editable "$root"
+    fi
     rm "$directory/unfinished"
 }
 
 set_up() { # directory kind
-    local directory=$1 kind=$2 lock="$root/requirements.lock" stamp log="$1/setup.log" began=$SECONDS interpreter
-    [ "$kind" = run ] || lock="$root/requirements-dev.lock"
+    local directory=$1 kind=$2 lock stamp log="$1/setup.log" began=$SECONDS interpreter
+    lock="$root/$(lock_of "$kind")"
     # The lock on the lock file is the kernel's, so it ends with us however we end; Python takes
     # it on our descriptor because flock(1) is not everywhere.
     interpreter=$(find_python) || exit 1
@@ -131,7 +143,7 @@ set_up() { # directory kind
     exec 9>&-
 }
 
-environment() { # run|dev
+environment() { # run|dev|infra|checkov
     local directory
     directory=$(find_environment "$1") || exit 1
     is_set_up "$directory" "$1" || set_up "$directory" "$1"

@@ -46,9 +46,18 @@ def commands() -> str:
     lines = ["# Commands", MADE]
     parent = floorlog.make_context("floorlog", [], resilient_parsing=True, terminal_width=90)
     for name in sorted(floorlog.commands):
-        context = click.Context(floorlog.commands[name], parent, name, terminal_width=90)
-        lines += [f"## {name}", "", "```", context.get_help(), "```", ""]
+        lines += command(name, floorlog.commands[name], parent)
     return "\n".join(lines)
+
+
+def command(name: str, found: click.Command, parent: click.Context) -> list[str]:
+    """Give the lines of one command, and of those within it."""
+    context = click.Context(found, parent, name.rpartition(" ")[2], terminal_width=90)
+    lines = [f"## {name}", "", "```", context.get_help(), "```", ""]
+    if isinstance(found, click.Group):
+        for inner in sorted(found.commands):
+            lines += command(f"{name} {inner}", found.commands[inner], context)
+    return lines
 
 
 def detectors() -> str:

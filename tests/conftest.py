@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parent.parent
 # Rooms whose tests share servers within a file: xdist keeps such a file on one process.
 SHARED_BY_FILE = ("edge", "record", "web", "infra", "docs", "real")
 # Folders whose files share them as well, which are slow to start.
-SHARED_BY_FOLDER = ("edge/store", "edge/cache", "web")
+SHARED_BY_FOLDER = ("edge/store", "edge/cache", "infra", "web")
 # Rooms whose tests need the machine for themselves.
 SERIAL = ("torture", "bench")
 

@@ -69,6 +69,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
+    cache_user: Annotated[str, _doc("Name of the user at the cache; empty for its default.")] = ""
+    cache_iam: Annotated[
+        str,
+        _doc("ElastiCache replication group: log in by tokens of the AWS role, not a password."),
+    ] = ""
+    admin_secret: Annotated[
+        str,
+        _doc(
+            "For `migrate` and `rotate`: the secret with username and password of a role that may "
+            "create roles; where the database is, DB_SECRET_ARN says."
+        ),
+    ] = ""
+    role_secrets: Annotated[
+        str, _doc("For `migrate` and `rotate`: `ROLE=ARN,…`, the secret of each log-in role.")
+    ] = ""
+    environment: Annotated[str, _doc("Name of this deployment; measures carry it.")] = "local"
+    metrics: Annotated[
+        Literal["off", "emf"],
+        _doc("Write measures to stdout in CloudWatch's embedded metric format, or not at all."),
+    ] = "off"
+    log_format: Annotated[
+        Literal["text", "json"], _doc("The log's form: lines for a person, or JSON objects.")
+    ] = "text"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _doc("What the log holds: this and worse.")
     ] = "INFO"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from floorlog.cli import act, record
+from floorlog.cli import act, deploy, record
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -331,6 +331,7 @@ COMMANDS = (
     record.export,
     act.correct,
     act.person,
+    deploy.deploy,
 )
 for one in COMMANDS:
     floorlog.add_command(one)

@@ -1,0 +1,77 @@
+"""Release: the database is brought to a release by one task, before that release's tasks start."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from floorlog.errors import ServiceError
+
+# The migration's task definition needs database, log-ins, image and log group: Terraform adds them.
+TARGETS = {
+    "repository": ["-target=aws_ecr_repository.repository"],
+    "migration": [
+        "-target=aws_ecs_task_definition.iot-migration-task",
+        "-target=aws_ecs_cluster.cluster",
+        "-target=aws_iam_role_policy.ecs-execution-policy",
+        "-target=aws_route.public-route",
+        "-target=aws_vpc_security_group_egress_rule.tasks-to-rds-out",
+        "-target=aws_vpc_security_group_ingress_rule.tasks-to-rds-in",
+        "-target=aws_vpc_security_group_egress_rule.tasks-to-aws",
+        "-target=aws_vpc_endpoint.endpoint-secretsmanager",
+    ],
+}
+WAIT_SECONDS = 900
+POLL_SECONDS = 5.0
+
+
+def migrate(outputs: Mapping[str, Any], region: str) -> str:
+    """Run the migration task to its end; returns one line. Raises ServiceError."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only when it runs
+    from botocore.session import Session  # noqa: PLC0415 - only when it runs
+
+    try:
+        client = Session().create_client("ecs", region_name=region)
+        return _run(client, outputs)
+    except (BotoCoreError, ClientError) as error:
+        raise ServiceError(
+            f"the migration cannot be run: {error}",
+            where="ECS",
+            fix="check your AWS credentials; then apply again, which goes on from here",
+        ) from error
+
+
+def _run(client: Any, outputs: Mapping[str, Any]) -> str:  # noqa: ANN401 - botocore's clients have no types
+    cluster = outputs["ecs_cluster_name"]
+    answer = client.run_task(
+        cluster=cluster,
+        taskDefinition=outputs["migration_task"],
+        launchType="FARGATE",
+        networkConfiguration={
+            "awsvpcConfiguration": {
+                "subnets": outputs["task_subnets"],
+                "securityGroups": [outputs["task_security_group"]],
+                "assignPublicIp": "DISABLED" if outputs["isolated"] else "ENABLED",
+            }
+        },
+    )
+    if not answer["tasks"]:
+        raise _failed(f"it was not started: {answer.get('failures')}")
+    arn = answer["tasks"][0]["taskArn"]
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        task = client.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
+        if task["lastStatus"] == "STOPPED":
+            code = task["containers"][0].get("exitCode")
+            if code == 0:
+                return "the database is at this release"
+            raise _failed(f"it ended with {code}: {task.get('stoppedReason', 'no reason given')}")
+        time.sleep(POLL_SECONDS)
+    raise _failed(f"it has not ended after {WAIT_SECONDS} s")
+
+
+def _failed(what: str) -> ServiceError:
+    return ServiceError(
+        f"the migration failed, so the old tasks go on: {what}",
+        where="ECS",
+        fix="read its log in /aws/iot-processing, stream ecs/migration; then apply again",
+    )
