@@ -59,14 +59,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_port: Annotated[int, _doc("Port of the page; 0 takes a free one.", ge=0, le=65_535)] = 8_080
     anchor: Annotated[
         str,
-        _doc("Where the keeper puts signed notes: a directory that the database cannot write to."),
+        _doc(
+            "Where the keeper puts signed notes: a directory that the database cannot write to, or "
+            "`s3://bucket/prefix` of a bucket with Object Lock."
+        ),
     ] = ""
     anchor_seconds: Annotated[
         float, _doc("Time between two signed notes of a log that grows.", ge=1, le=60)
     ] = 30.0
+    anchor_days: Annotated[
+        int,
+        _doc(
+            "For how long S3 locks each note and tile; 0 leaves it to the bucket's default.",
+            ge=0,
+            le=36_525,
+        ),
+    ] = 3_653
     signing_key: Annotated[
-        str, _doc("File of the key that signs notes; made at the keeper's first start.")
+        str,
+        _doc(
+            "The key that signs notes: a file, or `kms:` and the key of KMS that wraps it beside "
+            "the anchors. Made at the keeper's first start."
+        ),
     ] = ""
+    timestamp_url: Annotated[
+        str, _doc("A time stamp authority (RFC 3161) that is asked about notes; empty for none.")
+    ] = ""
+    timestamp_seconds: Annotated[
+        float, _doc("Time between two notes that are stamped.", ge=0, le=86_400)
+    ] = 3_600.0
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
     cache_user: Annotated[str, _doc("Name of the user at the cache; empty for its default.")] = ""

@@ -9,16 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 
 from floorlog.config import Settings, variable
-from floorlog.core.ledger.note import Checkpoint
 from floorlog.errors import RecordError, SettingError
-from floorlog.record.anchor import Anchor, Signer, notes_of, open_anchor, open_signer
+from floorlog.record.anchor import Anchor, Signer, open_anchor
+from floorlog.record.publish import Publisher
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
-from floorlog.record.verifier import Key
+from floorlog.record.signing_key import signer_of
+from floorlog.record.stamping import Stamper
 from floorlog.source.secret import database_dsn
 from floorlog.store.link import Link
 
@@ -28,6 +28,7 @@ ROUND_SECONDS = 2.0
 BUSY_SECONDS = 0.05  # between steps while there is more to do
 RETRY_SECONDS = 3.0
 SESSION_SECONDS = 30.0
+Stamp = Callable[[str, bytes], None]
 
 
 class Keeper:
@@ -38,12 +39,15 @@ class Keeper:
         anchor: where notes go.
         signer: who signs them.
         anchor_s: seconds between two notes of a log that grows.
+        stamp: told each note that was anchored, by its name; returns at once.
 
     Raises:
         RecordError: the anchors were signed with another key.
     """
 
-    def __init__(self, dsn: str, anchor: Anchor, signer: Signer, anchor_s: float) -> None:
+    def __init__(
+        self, dsn: str, anchor: Anchor, signer: Signer, anchor_s: float, stamp: Stamp | None = None
+    ) -> None:
         self.stopping = threading.Event()
         self._link = Link(dsn, "keeper", SESSION_SECONDS)
         self._anchor = anchor
@@ -51,7 +55,7 @@ class Keeper:
         self._anchor_s = anchor_s
         self._sequencer: Sequencer | None = None
         self._session: object = None
-        self._anchored_size = 0
+        self._publisher = Publisher(anchor, signer, stamp)
         self._anchored_at = float("-inf")
         key = str(signer.key)
         anchor.put_key(key)
@@ -76,6 +80,8 @@ class Keeper:
         if sequencer is None:
             return RETRY_SECONDS
         sequencer.expire_shelves()
+        if self._publisher.is_behind:
+            self._sign(sequencer)
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
@@ -107,28 +113,20 @@ class Keeper:
             if not sequencer.hold():
                 log.info("another keeper is at work")
                 return None
-            newest = self._newest()
-            sequencer.restore(newest)
-            if newest is not None:
-                sequencer.keep_note(newest.size, self._anchor.read(newest.size))
-                self._anchored_size = newest.size
+            # Only now: the keeper before may have published until its session ended.
+            publisher = self._publisher
+            sequencer.restore(publisher.open(), publisher.frontier, publisher.flush)
+            if publisher.note is not None:
+                # The keeper before may have ended between this note and its copy.
+                sequencer.keep_note(*publisher.note)
             self._sequencer, self._session = sequencer, connection
             log.info("log of %d leaves, key %s", sequencer.tree.size, self._signer.key)
         return self._sequencer
 
-    def _newest(self) -> Checkpoint | None:
-        sizes = self._anchor.sizes()[-1:]
-        key = Key(str(self._signer.key))
-        return notes_of(self._anchor, key, sizes)[0] if sizes else None
-
     def _sign(self, sequencer: Sequencer) -> None:
-        size = sequencer.tree.size
-        if size > self._anchored_size:
-            note = self._signer.note(size, sequencer.tree.root())
-            # Outside first: a note that only the database holds binds nobody.
-            self._anchor.put(size, note)
-            sequencer.keep_note(size, note)
-            self._anchored_size = size
+        note = self._publisher.publish(sequencer.tree)
+        if note is not None:
+            sequencer.keep_note(sequencer.tree.size, note)
             self._anchored_at = time.monotonic()
 
 
@@ -141,17 +139,19 @@ def open_keeper(settings: Settings) -> Keeper:
                 where="environment",
                 fix=f"set {variable(field)}: see docs/reference/settings.md",
             )
-    anchor = open_anchor(settings.anchor)
+    anchor = open_anchor(settings.anchor, settings)
+    url = settings.timestamp_url
+    stamp = Stamper(url, anchor, settings.timestamp_seconds) if url else None
     try:
         # A new key for a log that is anchored already would hide that the old one is lost.
-        may_create = not anchor.sizes() and not anchor.key()
-        signer = open_signer(Path(settings.signing_key), may_create=may_create)
-        return Keeper(database_dsn(settings), anchor, signer, settings.anchor_seconds)
+        may_create = not anchor.key() and not anchor.sizes()
+        signer = signer_of(settings.signing_key, anchor, settings, may_create=may_create)
+        return Keeper(database_dsn(settings), anchor, signer, settings.anchor_seconds, stamp)
     except OSError as error:
         raise SettingError(
             f"notes cannot be anchored: {error.strerror}",
             where=str(error.filename or settings.anchor),
-            fix="set FLOORLOG_ANCHOR to a directory that the keeper may write",
+            fix="set FLOORLOG_ANCHOR to a directory or bucket that the keeper may write",
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from floorlog.cli import act, deploy, record
+from floorlog.cli import act, deploy, record, recovery
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -332,6 +332,7 @@ COMMANDS = (
     act.correct,
     act.person,
     deploy.deploy,
+    *recovery.COMMANDS,
 )
 for one in COMMANDS:
     floorlog.add_command(one)

@@ -37,8 +37,8 @@ def verify(data: Path | None, key: str, since: str, device: str | None, *, as_js
     settings = settings_of(data, "floorlog_reader", "db_secret")
     with progress("verify") as tell:
         report = run(
-            database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key),
-            since=since, device=device, tell=tell,
+            database_dsn(settings), open_anchor(needed(settings, "anchor"), settings),
+            key_text(key), since=since, device=device, tell=tell,
         )  # fmt: skip
     if as_json:
         import msgspec
@@ -82,8 +82,8 @@ def prove(
     ts_us = room.moment_us(time, "TIME")
     settings = settings_of(data, "floorlog_reader", "db_secret")
     found = room.prove(
-        database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key), device,
-        metric, ts_us, which,
+        database_dsn(settings), open_anchor(needed(settings, "anchor"), settings),
+        key_text(key), device, metric, ts_us, which,
     )  # fmt: skip
     path = out or Path(room.file_name(device, metric, time))
     room.write_new(path, found.as_bytes())
@@ -128,7 +128,8 @@ def export(
     signer = open_signer(secret, may_create=False) if secret and secret.exists() else None
     with progress("export") as tell:
         done = room.export(
-            database_dsn(settings), open_anchor(needed(settings, "anchor")), key_text(key), asked,
+            database_dsn(settings), open_anchor(needed(settings, "anchor"), settings),
+            key_text(key), asked,
             directory, signer=signer, tell=tell,
         )  # fmt: skip
     if done.unanchored:

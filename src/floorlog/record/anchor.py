@@ -4,10 +4,14 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
+from abc import ABC, abstractmethod
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
+from floorlog.config import Settings
+from floorlog.core.ledger.fork import BRANCHES_MAX, Fork, Span, chain
 from floorlog.core.ledger.note import Checkpoint, VerifierKey, decode64
 from floorlog.core.ledger.tree import HASH_BYTES
 from floorlog.errors import InputError, RecordError, SettingError
@@ -15,75 +19,155 @@ from floorlog.record.sign import public_key, signed_note
 from floorlog.record.verifier import Key, Wrong, checkpoint
 
 KEY_NAME = "verifier.key"
+STATEMENT = "statement.note"
+STAMP = ".tsr"  # after the name of a note
 PREFIX = "PRIVATE+KEY+"
 _NOTE = re.compile(r"([0-9]{12,})\.note")
 
 
-class Anchor(Protocol):
-    """A place that takes notes and never gives one up for another."""
+class Anchor(ABC):
+    """A place that takes things under a name and never gives one up for another.
+
+    Each branch of the log (see core.ledger.fork) has its notes and tiles below a name of its own;
+    sizes and notes are those of one branch's whole log, its parents' share included.
+    """
+
+    @abstractmethod
+    def names(self, begins: str) -> list[str]:
+        """The names that begin so, down to the next slash, ascending. Raises OSError."""
+
+    @abstractmethod
+    def get(self, name: str) -> bytes:
+        """What was kept. Raises FileNotFoundError where nothing is, OSError as files do."""
+
+    @abstractmethod
+    def keep(self, name: str, data: bytes) -> bool:
+        """Keep something whole and for good; False where there is something. Raises OSError."""
+
+    def spare(self, begins: str) -> None:
+        """Let go of what a full tile holds as well; a place that gives up nothing does nothing."""
+        del begins
+
+    def get_many(self, names: Sequence[str]) -> list[bytes]:
+        """What was kept under these names, in their order."""
+        return [self.get(name) for name in names]
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep something; once more is no harm. Raises RecordError where another is there."""
+        if not self.keep(name, data) and self.get(name) != data:
+            raise RecordError(
+                f"ANOTHER {name} is anchored already",
+                where="anchor",
+                fix="two records sign with one key: give each its own anchors and key",
+            )
+
+    def statements(self) -> list[bytes]:
+        """The signed fork statements, by number. Raises OSError."""
+        found: list[bytes] = []
+        while len(found) < BRANCHES_MAX:
+            try:
+                found.append(self.get(place(len(found) + 1, STATEMENT)))
+            except FileNotFoundError:
+                break
+        return found
+
+    def forks(self) -> list[Fork]:
+        """What the fork statements say, signatures unchecked. Raises RecordError."""
+        try:
+            return [Fork.parse(note_text(one)) for one in self.statements()]
+        except ValueError as error:
+            raise RecordError(
+                f"A FORK STATEMENT is not good: {error}",
+                where="anchor",
+                fix="put it back from a copy; find out who changed it",
+            ) from error
+
+    def spans(self) -> list[Span]:
+        """Which branches hold the log as it goes on now. Raises RecordError."""
+        forks = self.forks()
+        return chain(forks, len(forks))
+
+    def notes_along(self, spans: Sequence[Span]) -> dict[int, str]:
+        """The names of the notes of these spans, by size, ascending."""
+        found = {}
+        for span in spans:
+            for name in self.names(place(span.branch, "")):
+                matched = _NOTE.fullmatch(name.rpartition("/")[2])
+                if matched and span.above < int(matched[1]) <= span.upto:
+                    found[int(matched[1])] = name
+        return found
 
     def sizes(self) -> list[int]:
         """The sizes of the log that are anchored, ascending."""
+        return list(self.notes_along(self.spans()))
 
     def read(self, size: int) -> bytes:
         """The note of this size. Raises FileNotFoundError where there is none."""
-
-    def put(self, size: int, note: bytes) -> None:
-        """Keep a note. Raises RecordError where another one of this size is there."""
+        return self.get(place(span_of(self.spans(), size).branch, note_name(size)))
 
     def key(self) -> str:
         """The verifier key kept beside the notes; "" for none."""
+        try:
+            return self.get(KEY_NAME).decode().strip()
+        except FileNotFoundError:
+            return ""
 
     def put_key(self, key: str) -> None:
         """Keep the verifier key, once."""
+        self.keep(KEY_NAME, f"{key}\n".encode())
 
 
-class Directory:
-    """Notes as files of a directory, named by the log's size; raises OSError as files do."""
+def place(branch: int, name: str) -> str:
+    """The full name of something of a branch."""
+    return f"fork-{branch:04}/{name}" if branch else name
+
+
+def note_name(size: int) -> str:
+    """The name of a note within its branch."""
+    return f"{size:012}.note"
+
+
+def note_text(note: bytes) -> str:
+    """The text of a note, its signatures not looked at. Raises ValueError."""
+    return note.decode().rpartition("\n\n")[0] + "\n"
+
+
+def span_of(spans: Sequence[Span], size: int) -> Span:
+    """The span that a size of the log lies in."""
+    return next(span for span in spans if span.above < size <= span.upto)
+
+
+class Directory(Anchor):
+    """Things as files of a directory; raises OSError as files do."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def sizes(self) -> list[int]:
+    def names(self, begins: str) -> list[str]:
         """See Anchor."""
-        if not self.path.is_dir():
+        folder, _, start = begins.rpartition("/")
+        if not (self.path / folder).is_dir():
             return []
-        with os.scandir(self.path) as entries:
-            names = [_NOTE.fullmatch(entry.name) for entry in entries]
-        return sorted(int(name[1]) for name in names if name)
+        with os.scandir(self.path / folder) as entries:
+            found = [entry.name for entry in entries if entry.name.startswith(start or "")]
+        parent = f"{folder}/" if folder else ""
+        return sorted(f"{parent}{name}" for name in found if not name.startswith("."))
 
-    def read(self, size: int) -> bytes:
+    def get(self, name: str) -> bytes:
         """See Anchor."""
-        return self._file(size).read_bytes()
+        return (self.path / name).read_bytes()
 
-    def put(self, size: int, note: bytes) -> None:
+    def spare(self, begins: str) -> None:
         """See Anchor."""
-        path = self._file(size)
-        if not self._keep(path, note) and path.read_bytes() != note:
-            raise RecordError(
-                f"ANOTHER NOTE of {size} leaves is anchored already",
-                where=str(path),
-                fix="two records sign with one key: give each its own anchors and key",
-            )
+        shutil.rmtree(self.path / begins, ignore_errors=True)
 
-    def key(self) -> str:
+    def keep(self, name: str, data: bytes) -> bool:
         """See Anchor."""
-        path = self.path / KEY_NAME
-        return path.read_text("utf-8").strip() if path.exists() else ""
-
-    def put_key(self, key: str) -> None:
-        """See Anchor."""
-        self._keep(self.path / KEY_NAME, f"{key}\n".encode())
-
-    def _file(self, size: int) -> Path:
-        return self.path / f"{size:012}.note"
-
-    def _keep(self, path: Path, data: bytes) -> bool:
-        """Write a file whole and for good; False where there is one already."""
+        path = self.path / name
         if path.exists():
             return False
-        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        partial = self.path / f".{path.name}.{os.getpid()}"
+        _make_folder(path.parent)
+        partial = path.parent / f".{path.name}.{os.getpid()}"
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
@@ -95,21 +179,41 @@ class Directory:
             return False
         finally:
             partial.unlink()
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(path.parent)
         return True
 
 
-def open_anchor(where: str) -> Anchor:
-    """The anchors at a place. Raises SettingError for a place of a kind that is not known."""
+def _make_folder(path: Path) -> None:
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(mode=0o755, exist_ok=True)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """See to it that a new name outlasts a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_anchor(where: str, settings: Settings) -> Anchor:
+    """The anchors at a place: a directory, or `s3://bucket/prefix`.
+
+    Raises:
+        SettingError: the place is of a kind that is not known.
+    """
+    if where.startswith("s3://"):
+        from floorlog.record.bucket import Bucket  # noqa: PLC0415 - it is made of an Anchor
+
+        return Bucket(where, settings.region, settings.anchor_days)
     if "://" in where:
         raise SettingError(
-            f"FLOORLOG_ANCHOR is {where!r}, which is no directory",
+            f"FLOORLOG_ANCHOR is {where!r}, which is neither a directory nor s3://bucket/prefix",
             where="environment",
-            fix="set it to a directory that the database's owner cannot write to",
+            fix="set it to a place that the database's owner cannot write to",
         )
     return Directory(Path(where))
 

@@ -287,7 +287,7 @@ class Batches:
             self._wrong(batch, "log", f"leaf {position} of the log is not its entry")
         elif logged is not None and logged != known and is_right and position is not None:
             # The row and its head agree, against the log: who is right, the anchors say.
-            is_kept = position < self._log.good
+            is_kept = self._log.is_kept(position)
             where = "batch" if is_kept else "log"
             self._wrong(batch, where, f"its entry is not leaf {position} of the log")
         shard.head = known if is_right else (logged or batch.head)

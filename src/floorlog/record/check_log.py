@@ -11,6 +11,8 @@ from floorlog.core.ledger.tree import HASH_BYTES, Growing
 from floorlog.record.finding import Findings, spans
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 
+ENTRY = 32
+BLAMED_MAX = 1_000_000  # leaves that are compared one by one
 NAMES = {
     16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event", 21: "alarm event",
     22: "correction",
@@ -24,14 +26,26 @@ QUERY = {
 class Log:
     """The log as the anchors know it.
 
+    Args:
+        notes: the anchored notes, by size, ascending.
+        findings: what is wrong.
+        outside: the leaves between two sizes as the tiles outside have them, or None.
+
     Attributes:
         size: its leaves.
         good: so many of its first leaves are as they were anchored.
         anchored: size in the newest anchored note.
     """
 
-    def __init__(self, notes: Mapping[int, Checkpoint | None], findings: Findings) -> None:
+    def __init__(
+        self,
+        notes: Mapping[int, Checkpoint | None],
+        findings: Findings,
+        outside: Callable[[int, int], list[bytes] | None] = lambda _begin, _end: None,
+    ) -> None:
         self._notes = notes
+        self._outside = outside
+        self._changed: frozenset[int] | None = None  # positions; None where nobody knows which
         self._findings = findings
         self.size = 0
         self.good = 0
@@ -86,16 +100,36 @@ class Log:
         else:
             self.suspect = (self.good, size)
 
+    def is_kept(self, position: int) -> bool:
+        """Whether a leaf is known to be as it was anchored."""
+        if position < self.good:
+            return True
+        known = self._changed is not None and position < self.anchored
+        return known and self._changed is not None and position not in self._changed
+
     def _blame(self, connection: Connection, begin: int, end: int) -> None:
-        """Say which batches have their place in the part that was changed."""
+        """Say which leaves were changed, or in which part, and which batches have them."""
         rows = connection.execute(
-            QUERIES["entries_between"].text, {"begin": begin, "end": end}, binary=True
+            QUERIES["log_span"].text, {"begin": begin, "end": end}, binary=True
         ).fetchall()
-        parts = [f"{spans([low, high])} of shard {lease}" for lease, low, high in rows]
-        held = f"; it holds batches {', '.join(parts)}" if parts else ""
-        self._findings.evidence(
-            "log", f"leaves {begin} to {end - 1} are not those that were anchored{held}"
-        )
+        outside = self._outside(begin, end) if end - begin <= BLAMED_MAX else None
+        here = {position: hashed for position, hashed, *_ in rows}
+        places = [
+            begin + at for at, leaf in enumerate(outside or ()) if here.get(begin + at) != leaf
+        ]
+        if places:
+            self._changed = frozenset(places)
+            rows = [row for row in rows if row[0] in self._changed]
+            said = spans(places)
+        else:
+            said = f"{begin} to {end - 1}"
+        held = sorted({(lease, number) for _, _, kind, lease, number in rows if kind == ENTRY})
+        parts = [
+            f"{spans([number for one, number in held if one == lease])} of shard {lease}"
+            for lease in sorted({lease for lease, _ in held})
+        ]
+        those = f"; batches {', '.join(parts)} are there" if parts else ""
+        self._findings.evidence("log", f"leaves {said} are not those that were anchored{those}")
 
 
 def check_notes(
@@ -228,7 +262,7 @@ def _merge(
             findings.derived("log", f"{name} {thing[0]} has not one leaf of its own", **place)
         if found and _digest(kind, thing, registry) != found[0][3]:
             position = found[0][2]
-            if position < log.good or position >= log.anchored:
+            if log.is_kept(position) or position >= log.anchored:
                 says = f"{name} {thing[0]} is not what its leaf {position} says"
                 findings.evidence(name, says, **place)
             else:

@@ -25,3 +25,11 @@ SELECT %(size)s, %(body)s WHERE NOT EXISTS (SELECT FROM floorlog.note AS n WHERE
 -- :name expire_shelves
 -- End the shelves of alarms whose time is over, up to so many.
 SELECT floorlog.expire_shelves(%(alarms_max)s::int4);
+
+-- :name add_recovery
+-- Have the record tell of a declared fork, once.
+INSERT INTO floorlog.audit_event (actor, action, detail)
+SELECT %(actor)s, 'recover', json_build_object(
+    'fork', %(number)s::int8, 'size', %(size)s::int8, 'lost_size', %(lost_size)s::int8, 'statement', %(statement)s::text)
+WHERE NOT EXISTS (
+    SELECT FROM floorlog.audit_event AS a WHERE a.action = 'recover' AND (a.detail ->> 'fork')::int8 = %(number)s::int8);

@@ -4,9 +4,11 @@ The root is computed from what was read once. A leaf that is changed later in th
 change what is signed: the next verification finds it.
 """
 
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 
 from floorlog.core.ledger.note import Checkpoint
+from floorlog.core.ledger.tile import Frontier
 from floorlog.core.ledger.tree import Growing
 from floorlog.errors import RecordError
 from floorlog.store.link import Connection
@@ -26,6 +28,7 @@ class Sequencer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._frontier = Frontier()
         self._last = b""
         self.tree = Growing()
 
@@ -34,16 +37,28 @@ class Sequencer:
         row = self._connection.execute(QUERIES["hold_log"].text).fetchone()
         return row is not None and bool(row[0])
 
-    def restore(self, anchored: Checkpoint | None) -> None:
-        """Read the whole log. Raises RecordError where it does not continue what is anchored."""
+    def restore(
+        self, anchored: Checkpoint | None, frontier: Frontier, flush: Callable[[], None]
+    ) -> None:
+        """Read the whole log.
+
+        Args:
+            anchored: the newest that was signed of it.
+            frontier: makes the tiles of all that is read, from now on.
+            flush: takes them away; called after each page.
+
+        Raises:
+            RecordError: the log does not continue what is anchored.
+        """
+        self._frontier = frontier
         size = self._size()
         if anchored is not None:
             if size < anchored.size:
                 raise _forked(f"SHRANK: it has {size} leaves, but {anchored.size} are anchored")
-            self._read(anchored.size)
+            self._read(anchored.size, flush)
             if self.tree.root() != anchored.root:
                 raise _forked(f"WAS CHANGED: its first {anchored.size} leaves are not the anchored")
-        self._read(size)
+        self._read(size, flush)
 
     def step(self) -> int:
         """Give positions to some leaves; returns how many are new. Raises RecordError."""
@@ -82,21 +97,44 @@ class Sequencer:
         if rows[0][1] != self._last:
             raise _forked(f"WAS CHANGED: leaf {last} is not what it was")
 
-    def _read(self, size: int) -> None:
+    def _read(self, size: int, after_page: Callable[[], None] = lambda: None) -> None:
         """Add the leaves up to this size."""
         while (begin := self.tree.size) < size:
             end = min(size, begin + PAGE_LEAVES)
             rows = self._leaves(begin, end)
             if [row[0] for row in rows] != list(range(begin, end)):
                 raise _forked(f"WAS CHANGED: a position from {begin} to {end - 1} is missing")
-            self.tree.extend([row[1] for row in rows])
-            self._last = rows[-1][1]
+            hashes = [row[1] for row in rows]
+            self.tree.extend(hashes)
+            self._frontier.extend(hashes)
+            self._last = hashes[-1]
+            after_page()
 
     def _leaves(self, begin: int, end: int) -> list[tuple[int, bytes]]:
-        span = {"begin": begin, "end": end}
-        return self._connection.execute(QUERIES["log_hashes"].text, span, binary=True).fetchall()
+        return leaves_between(self._connection, begin, end)
+
+
+def leaves_between(connection: Connection, begin: int, end: int) -> list[tuple[int, bytes]]:
+    """Positions and hashes from `begin` up to, not including, `end`."""
+    span = {"begin": begin, "end": end}
+    return connection.execute(QUERIES["log_hashes"].text, span, binary=True).fetchall()
+
+
+def read_log(connection: Connection) -> Iterator[list[bytes]]:
+    """The hashes of a log, a page at a time. Raises RecordError where a position is missing."""
+    row = connection.execute(QUERIES["log_size"].text, binary=True).fetchone()
+    assert row is not None, "an aggregate returns a row"
+    for begin in range(0, int(row[0]), PAGE_LEAVES):
+        end = min(int(row[0]), begin + PAGE_LEAVES)
+        rows = leaves_between(connection, begin, end)
+        if [row[0] for row in rows] != list(range(begin, end)):
+            raise _forked(f"WAS CHANGED: a position from {begin} to {end - 1} is missing")
+        yield [row[1] for row in rows]
 
 
 def _forked(what: str) -> RecordError:
-    mend = "find out who changed it: run `floorlog verify`; nothing is signed until then"
+    mend = (
+        "after a restore run `floorlog recover`; else find out who changed it with"
+        " `floorlog verify`; nothing is signed until then"
+    )
     return RecordError(f"THE LOG {what}", where="log", fix=mend)

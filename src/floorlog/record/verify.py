@@ -1,24 +1,24 @@
 """Verification: everything computed again from the stored rows, against the anchors outside."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import psycopg
 
-from floorlog.core.ledger.note import Checkpoint
+from floorlog.core.ledger.fork import Fork
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.anchor import Anchor
+from floorlog.record.anchored import Anchored
 from floorlog.record.check_alarms import check_alarms
 from floorlog.record.check_batches import Batches
 from floorlog.record.check_log import Log, check_notes, check_things
 from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
 from floorlog.record.rows import QUERIES, Connection, settle, time_us
-from floorlog.record.verifier import Key, checkpoint, time_text
+from floorlog.record.verifier import time_text
 
-SIGNATURES_MAX = 200  # of the newest notes; an older one with the tree's root says nothing else
 Tell = Callable[[int, int], None]
 
 
@@ -35,6 +35,8 @@ class Report:
         readings_per_core_second: of this process's own time.
         key: who signed.
         anchored: leaves in the newest anchored note.
+        forks: restores that were declared, as their statements say.
+        stamps: time stamps of notes, with the time that each tells.
     """
 
     ok: bool
@@ -46,6 +48,8 @@ class Report:
     readings_per_core_second: int
     key: str
     anchored: int
+    forks: list[dict[str, Any]]
+    stamps: list[dict[str, Any]]
 
     def as_object(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -61,6 +65,13 @@ class Report:
             f"{state}: {self.readings} readings in {self.entries} batches, the log anchored up to"
             f" {self.anchored} leaves by {self.key or 'nobody'}"
         )
+        lines += [_fork_line(one) for one in self.forks]
+        if self.stamps:
+            newest = self.stamps[-1]
+            lines.append(
+                f"{len(self.stamps)} notes have a time stamp of another authority; the newest says"
+                f" that {newest['size']} leaves were there at {newest['at']}"
+            )
         if self.unanchored_seconds:
             lines.append(
                 f"the last {self.unanchored_seconds:.0f} s are not anchored yet: nothing outside"
@@ -79,50 +90,17 @@ def _line(one: Wrong) -> str:
     return f"{one.kind} {one.where}: {', '.join(part for part in [*place, one.says] if part)}"
 
 
-class Anchored:
-    """The notes of an anchor, read before the record is: it only grows meanwhile.
+def _fork_object(fork: Fork) -> dict[str, Any]:
+    names = ("number", "parent", "size", "lost_size", "at", "reason")
+    return {name: getattr(fork, name) for name in names}
 
-    Args:
-        anchor: where they are.
-        key: the log's verifier key; that beside the notes when it is empty.
-    """
 
-    def __init__(self, anchor: Anchor, key: str = "") -> None:
-        self._anchor = anchor
-        self.key = key or anchor.key()
-        self.bodies = {size: anchor.read(size) for size in anchor.sizes()}
-        self.findings: list[str] = []
-        try:
-            self._key = Key(self.key) if self.key else None
-        except ValueError as error:
-            raise InputError(
-                f"{self.key:.80} is no key of a log: {error}",
-                where="key",
-                fix="give name+hash+key, as the keeper's verifier.key holds it",
-            ) from error
-        newest = sorted(self.bodies)[-SIGNATURES_MAX:]
-        self.notes = {size: self._read(size, size in newest) for size in self.bodies}
-
-    def late(self, size: int) -> bytes | None:
-        """A note that was anchored since; None where there is none."""
-        try:
-            return self._anchor.read(size)
-        except FileNotFoundError:
-            return None
-
-    def _read(self, size: int, is_checked: bool) -> Checkpoint | None:
-        try:
-            text = self.bodies[size].decode()
-            if is_checked and self._key is not None:
-                found = Checkpoint(*checkpoint(text, [self._key]))
-            else:
-                found = Checkpoint.parse(text.rpartition("\n\n")[0] + "\n")
-            if found.size != size:
-                self.findings.append(f"the note of {size} leaves speaks of {found.size}")
-        except ValueError as error:
-            self.findings.append(f"the note of {size} leaves is not good: {error}")
-            return None
-        return found if found.size == size else None
+def _fork_line(fork: Mapping[str, Any]) -> str:
+    return (
+        f"declared fork {fork['number']}: at {fork['at']} an older state was restored, with"
+        f" {fork['size']} leaves of the log; what was anchored above that, up to"
+        f" {fork['lost_size']}, is given up: {fork['reason']}"
+    )
 
 
 def check(
@@ -152,7 +130,7 @@ def check(
         findings.evidence("anchor", says)
     now, total = _one(connection, "totals", since=since)
     chosen = None if device is None else _series_of(connection, device)
-    log = Log(anchored.notes, findings)
+    log = Log(anchored.notes, findings, anchored.leaves)
     log.read(connection)
     if log.size and not anchored.notes:
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
@@ -174,6 +152,8 @@ def check(
         readings_per_core_second=round(batches.readings / spent),
         key=anchored.key,
         anchored=log.anchored,
+        forks=[_fork_object(one) for one in anchored.forks],
+        stamps=anchored.stamps,
     )
 
 
@@ -186,7 +166,7 @@ def verify(
     device: str | None = None,
     tell: Tell = lambda _done, _total: None,
 ) -> Report:
-    """Verify the record of a database; see `check`.
+    """Verify the record of a database; see `check`. `key` may be several, after one another.
 
     Raises:
         InputError: no such device, or no key.

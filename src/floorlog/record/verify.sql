@@ -29,10 +29,10 @@ SELECT kind, id, position, hash, lease_id FROM floorlog.log_leaf WHERE kind <> 3
 -- The log's leaves of entries, by shard.
 SELECT lease_id, id, position, hash FROM floorlog.log_leaf WHERE kind = 32 ORDER BY lease_id, id;
 
--- :name entries_between
--- Which batches have their place in a part of the log.
-SELECT lease_id, min(id), max(id) FROM floorlog.log_leaf
-WHERE kind = 32 AND position >= %(begin)s AND position < %(end)s GROUP BY lease_id ORDER BY lease_id;
+-- :name log_span
+-- A part of the log, and what each leaf of it stands for.
+SELECT position, hash, kind, lease_id, id FROM floorlog.log_leaf
+WHERE position >= %(begin)s AND position < %(end)s ORDER BY position LIMIT 1000000;
 
 -- :name notes
 -- The copies of anchored notes.

@@ -876,6 +876,9 @@ GRANT EXECUTE ON FUNCTION end_older_streams(text, timestamptz) TO floorlog_write
 GRANT INSERT ON audit_event, catalogue TO floorlog_operator;
 GRANT INSERT ON log_leaf, note TO floorlog_keeper;
 GRANT EXECUTE ON FUNCTION sequence(int4) TO floorlog_keeper;
+-- The keeper's role writes down what was done to the log itself: that it was forked after a restore.
+
+GRANT INSERT ON audit_event TO floorlog_keeper;
 -- Alarms: states as in ISA-18.2, every change an event, and what stands after the last one.
 
 CREATE TABLE alarm_event (

@@ -1,6 +1,7 @@
 """`floorlog prove`: every anchored reading has its proof; all else is told why it has none."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,8 +96,8 @@ def test_what_cannot_be_proven_is_told(written) -> None:
 
 def test_nothing_anchored_at_all(written) -> None:
     """Says so, and what has to run."""
-    for path in (written.directory / "anchors").iterdir():
-        path.unlink()
+    shutil.rmtree(written.directory / "anchors")
+    (written.directory / "anchors").mkdir()
     with pytest.raises(RecordError, match=r"nothing is anchored yet - let `floorlog keeper` run"):
         proven(written, "oven", "m3", 0)
 

@@ -257,10 +257,10 @@ def correct_some(made: Written) -> None:
     correct(dsn, *states, "false", 0x40000000, by="Bob", reason="it was not")
 
 
-def more(written: Written) -> None:
-    """One further batch."""
+def more(written: Written, shard: str = "shard-9") -> None:
+    """One further batch, of a shard that nobody reads yet."""
     plant = Plant(written.dsn(WRITER))
-    (lease,) = plant.take(Shard("shard-9", (), 0, 5))
+    (lease,) = plant.take(Shard(shard, (), 0, 5))
     plant.register(lease)
     plant.commit(plant.batch(lease, 1))
     plant.store.close()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from floorlog.core.ledger.tree import HASH_BYTES, levels
+from floorlog.core.ledger.tree import HASH_BYTES, levels, root
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
@@ -45,6 +45,11 @@ class Tile:
         level = "entries" if self.level is None else self.level
         partial = "" if self.width == WIDTH else f".p/{self.width}"
         return f"tile/{level}/{'/'.join(groups)}{partial}"
+
+    @property
+    def end(self) -> int:
+        """So many leaves the log has when this tile can be written."""
+        return (self.index * WIDTH + self.width) << (HEIGHT * (self.level or 0))
 
     @classmethod
     def parse(cls, path: str) -> "Tile":
@@ -112,6 +117,56 @@ def read_tile(data: bytes, width: int = WIDTH) -> list[bytes]:
         message = f"a tile of {width} hashes has {width * HASH_BYTES} bytes, not {len(data)}"
         raise ValueError(message)
     return [data[place : place + HASH_BYTES] for place in range(0, len(data), HASH_BYTES)]
+
+
+class Frontier:
+    """Makes the tiles of a log while it grows, with one tile a level in memory.
+
+    Attributes:
+        size: leaves so far.
+        full: tiles that were filled, until somebody takes them out.
+
+    Args:
+        begin: the tiles of the log of this size are written already.
+    """
+
+    def __init__(self, begin: int = 0) -> None:
+        self.size = 0
+        self.full: dict[Tile, bytes] = {}
+        self._begin = begin
+        self._levels: list[list[bytes]] = []
+        self._indexes: list[int] = []
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add hashes of leaves."""
+        self.size += len(leaves)
+        self._fill(0, leaves)
+
+    def partial(self) -> dict[Tile, bytes]:
+        """The tiles that are not full at this size."""
+        return {
+            Tile(level, self._indexes[level], len(hashes)): b"".join(hashes)
+            for level, hashes in enumerate(self._levels)
+            if hashes
+        }
+
+    def _fill(self, level: int, hashes: Sequence[bytes]) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+            self._indexes.append(0)
+        held = self._levels[level]
+        held.extend(hashes)
+        above = []
+        for begin in range(0, len(held) - WIDTH + 1, WIDTH):
+            filled = held[begin : begin + WIDTH]
+            tile = Tile(level, self._indexes[level])
+            self._indexes[level] += 1
+            if tile.end > self._begin:
+                self.full[tile] = b"".join(filled)
+            above.append(root(filled))
+        if above:
+            del held[: len(above) * WIDTH]
+            self._fill(level + 1, above)
 
 
 class Tiles:
