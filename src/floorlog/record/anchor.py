@@ -15,6 +15,7 @@ from floorlog.core.ledger.fork import BRANCHES_MAX, Fork, Span, chain
 from floorlog.core.ledger.note import Checkpoint, VerifierKey, decode64
 from floorlog.core.ledger.tree import HASH_BYTES
 from floorlog.errors import InputError, RecordError, SettingError
+from floorlog.record.bucket import SCHEME, Objects
 from floorlog.record.sign import public_key, signed_note
 from floorlog.record.verifier import Key, Wrong, checkpoint
 
@@ -199,16 +200,37 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+class Bucket(Anchor):
+    """Things as objects of a bucket, which gives up nothing before its time."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def names(self, begins: str) -> list[str]:
+        """See Anchor."""
+        return self._objects.names(begins)
+
+    def get(self, name: str) -> bytes:
+        """See Anchor."""
+        return self._objects.get(name)
+
+    def get_many(self, names: Sequence[str]) -> list[bytes]:
+        """See Anchor."""
+        return self._objects.get_many(names)
+
+    def keep(self, name: str, data: bytes) -> bool:
+        """See Anchor."""
+        return self._objects.keep(name, data)
+
+
 def open_anchor(where: str, settings: Settings) -> Anchor:
     """The anchors at a place: a directory, or `s3://bucket/prefix`.
 
     Raises:
         SettingError: the place is of a kind that is not known.
     """
-    if where.startswith("s3://"):
-        from floorlog.record.bucket import Bucket  # noqa: PLC0415 - it is made of an Anchor
-
-        return Bucket(where, settings.region, settings.anchor_days)
+    if where.startswith(SCHEME):
+        return Bucket(Objects(where, settings.region, settings.anchor_days))
     if "://" in where:
         raise SettingError(
             f"FLOORLOG_ANCHOR is {where!r}, which is neither a directory nor s3://bucket/prefix",

@@ -1,4 +1,4 @@
-"""Anchors in S3: each thing an object of its own, written once, locked until a date."""
+"""Objects in S3: each thing an object of its own, written once, locked until a date."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from floorlog.errors import SettingError
-from floorlog.record.anchor import Anchor
 
 SCHEME = "s3://"
 READERS = 16  # requests at once where many notes are read
@@ -18,8 +17,8 @@ class BucketError(OSError):
     """A bucket did not answer, or refused."""
 
 
-class Bucket(Anchor):
-    """Things as objects of a bucket with Object Lock; raises OSError as files do.
+class Objects:
+    """Objects of a bucket with Object Lock; raises OSError as files do.
 
     Each is put on condition that there is none of its name, with a date until which nobody, not
     even the account's root, can remove or replace it (compliance mode).
@@ -55,7 +54,7 @@ class Bucket(Anchor):
         self._client = Session().create_client("s3", region_name=region, config=config)
 
     def names(self, begins: str) -> list[str]:
-        """See Anchor."""
+        """The names that begin so, down to the next slash, ascending."""
         found: list[str] = []
         more: dict[str, str] = {}
         while True:
@@ -72,18 +71,18 @@ class Bucket(Anchor):
             more = {"ContinuationToken": answer["NextContinuationToken"]}
 
     def get(self, name: str) -> bytes:
-        """See Anchor."""
+        """The content of an object. Raises FileNotFoundError where there is none."""
         answer = self._ask("get_object", name, Key=self._prefix + name)
         body: bytes = answer["Body"].read()
         return body
 
     def get_many(self, names: Sequence[str]) -> list[bytes]:
-        """See Anchor."""
+        """The contents of many, in their order."""
         with ThreadPoolExecutor(READERS) as readers:
             return list(readers.map(self.get, names))
 
     def keep(self, name: str, data: bytes) -> bool:
-        """See Anchor."""
+        """Put an object; False where there is one."""
         lock = {}
         if self._days:
             until = datetime.now(UTC) + timedelta(days=self._days)
