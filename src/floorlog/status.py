@@ -15,7 +15,10 @@ def counted(counts: Counts, gaps: int, lag_ms: int) -> dict[str, int]:
 
 
 def as_object(status: Status) -> dict[str, object]:
-    """`{"total": {…}, "shards": {"<id>": {…}}}`; the total's lag is the longest of the shards'."""
+    """`{"total": {…}, "shards": {"<id>": {…}}, "series": …, "learning": …}`.
+
+    The total's lag is the longest of the shards'; `learning` counts series not yet calibrated.
+    """
     lag_ms = max((shard.lag_ms for shard in status.shards), default=0)
     return {
         "total": counted(status.total, status.gaps, lag_ms),
@@ -23,6 +26,8 @@ def as_object(status: Status) -> dict[str, object]:
             shard.shard_id: counted(shard.counts, shard.gaps, shard.lag_ms)
             for shard in status.shards
         },
+        "series": status.series,
+        "learning": status.learning,
     }
 
 
@@ -35,5 +40,8 @@ def as_text(status: Status) -> str:
     for name, row in [*rows, ("total", counted(status.total, status.gaps, lag_ms))]:
         lines.append(f"{name:{width}}" + "".join(f"{row[column]:>12}" for column in COLUMNS))
     alive = sum(1 for age_s in status.workers.values() if age_s < 10)
-    lines.append(f"{status.series} series, {status.findings} anomalies, {alive} workers alive")
+    learning = f" ({status.learning} learning)" if status.learning else ""
+    lines.append(
+        f"{status.series} series{learning}, {status.findings} anomalies, {alive} workers alive"
+    )
     return "\n".join(lines)

@@ -18,7 +18,7 @@ def record(second: int, state: str) -> Record:
 
 
 def test_an_abnormal_state_is_named() -> None:
-    """The reason begins with the name of the state that the series is in."""
+    """The reason holds the name of the state that the series is in."""
     metric = Metric(states=STATES, abnormal=STATES[1:])
     pipeline = Pipeline(1, catalogue=Catalogue(metrics={"status": metric}))
     draft = pipeline.draft([record(0, "running"), record(1, "jammed"), record(2, "running")])
@@ -28,5 +28,8 @@ def test_an_abnormal_state_is_named() -> None:
     assert pipeline.inspect(draft) is None
     start, end = pipeline.settle(draft, None, None).anomalies
     assert (start.detector, start.phase, end.phase) == ("off_normal", "start", "end")
-    assert start.reason == "jammed: in a state that the catalogue names abnormal"
+    assert start.reason == (
+        "status of d: jammed: in a state that the catalogue names abnormal "
+        "[off_normal, catalogue 0]"
+    )
     assert "back in a normal state" in end.reason

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from floorlog.cli import act, deploy, record, recovery
+from floorlog.cli import act, deploy, detection, record, recovery
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -331,6 +331,8 @@ COMMANDS = (
     record.export,
     act.correct,
     act.person,
+    detection.accept,
+    detection.exclude,
     deploy.deploy,
     *recovery.COMMANDS,
 )

@@ -486,6 +486,7 @@ class Consumer:
             anomaly_series=tuple(int(table.id[found.row]) for found in outcome.anomalies),
             alarms=pipeline.alarms(outcome.anomalies),
             gaps=tuple(self.cursor.gaps),
+            calibration=outcome.calibration,
             snapshot=state,
             snapshot_number=self.number,
             behind_ms=self.cursor.behind_ms,

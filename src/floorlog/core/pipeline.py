@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core import marks as mark
-from floorlog.core import snapshot
+from floorlog.core import snapshot, why
 from floorlog.core.catalogue import Catalogue, SeriesRules
 from floorlog.core.decode import Decoded, decode
-from floorlog.core.detect.off_normal import OffNormal
+from floorlog.core.detect.detector import NEVER
 from floorlog.core.detect.panel import Panel
 from floorlog.core.ledger.batch import Registry
 from floorlog.core.protocol import (
@@ -20,9 +20,21 @@ from floorlog.core.protocol import (
     StoredReadings,
     StoredState,
 )
-from floorlog.core.reading import MICROSECONDS, Anomaly, Code, Counts, Readings, Record, Reject
+from floorlog.core.reading import (
+    MICROSECONDS,
+    Anomaly,
+    Code,
+    Counts,
+    Kind,
+    Readings,
+    Record,
+    Reject,
+)
 from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable, hash_key
 from floorlog.core.validate import pending, validate
+
+UNSAID = -1
+"""Of a series' calibration: the record was not told yet."""
 
 
 @dataclass(slots=True)
@@ -58,6 +70,7 @@ class Outcome:
     late: NDArray[np.bool_]
     rejects: tuple[Reject, ...]
     anomalies: tuple[Anomaly, ...]
+    calibration: tuple[tuple[int, bool], ...] = ()  # series id, whether it has learned enough
 
 
 @dataclass(slots=True)
@@ -80,6 +93,8 @@ class Pipeline:
     clock_s: int = -1
     partition_keys: dict[int, str] = field(default_factory=dict)  # row → last partition key
     hashes: dict[int, int] = field(default_factory=dict)  # row → its hash
+    ready: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))  # by row, as said
+    _said: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
     _undo: object = None
     _rules: SeriesRules | None = None
 
@@ -178,8 +193,9 @@ class Pipeline:
             conflict=int(conflicting.sum()),
         )
         return Outcome(
-            draft.clock_s, counts, stored, conflicting, behind, tuple(draft.rejects), anomalies
-        )
+            draft.clock_s, counts, stored, conflicting, behind, tuple(draft.rejects), anomalies,
+            self._calibration(),
+        )  # fmt: skip
 
     def tick(self, clock_s: int) -> Outcome:
         """Let time pass without records, so that silence can be noticed."""
@@ -198,6 +214,7 @@ class Pipeline:
     def accept(self, outcome: Outcome) -> None:
         """The outcome is committed: raise the marks and move the clock."""
         self._undo = None
+        self.ready = self._said
         mine = self.table.home[outcome.stored.row] == self.lease_id
         if mine.all():
             mark.advance(self.marks, outcome.stored, outcome.conflict)
@@ -352,11 +369,26 @@ class Pipeline:
         return tuple(self._named(event) for event in found)
 
     def _named(self, event: Anomaly) -> Anomaly:
-        """What begins because of a state says which: detectors know states by numbers alone."""
-        if event.detector != OffNormal.name or event.phase != "start":
-            return event
-        names = (name for name, code in self.states.items() if code == event.value)
-        return replace(event, reason=f"{next(names, 'unknown')}: {event.reason}")
+        """Its reason as a sentence with names: detectors know rows, and states by numbers alone."""
+        device, metric = self.table.keys[event.row]
+        state = None
+        if self.table.kind[event.row] == Kind.STATE:
+            state = next((name for name, code in self.states.items() if code == event.value), None)
+        asked = self.catalogue.metric(device, metric)
+        unit = (asked and asked.unit) or self.table.units[event.row]
+        words = why.sentence(event, device, metric, unit, self.catalogue_version, state)
+        return replace(event, reason=words)
+
+    def _calibration(self) -> tuple[tuple[int, bool], ...]:
+        """Series of this shard, by id, that have learned enough since last said, or learn anew."""
+        ready = self.panel.ready() | (self.table.kind[: len(self.panel)] != Kind.NUMBER)
+        fed = self.panel.feed_ts() != NEVER
+        before = np.full(len(ready), UNSAID, np.int8)
+        before[: len(self.ready)] = self.ready
+        self._said = np.where(fed, ready, UNSAID).astype(np.int8)
+        rows = np.flatnonzero(self._said != before)
+        rows = rows[(self.table.home[rows] == self.lease_id) & fed[rows]]
+        return tuple((int(self.table.id[row]), bool(ready[row])) for row in rows.tolist())
 
     def _absorb(self, question: Question, found: Found) -> mark.Held:
         for (row, ts), values in self._held(found.marks).items():

@@ -161,4 +161,5 @@ class Batch:
     ended: bool = False  # the shard's last batch
     behind_ms: int = 0
     read_at: int = -1  # µs UTC of arrival up to which the shard has been read
+    calibration: tuple[tuple[int, bool], ...] = ()  # series id, whether it has learned enough
     moved: tuple[int, ...] = field(default=())  # lease ids of other homes touched, ascending

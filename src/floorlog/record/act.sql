@@ -39,3 +39,10 @@ SELECT c.correction_id, floorlog.to_us(c.recorded_at), c.was_value,
     (SELECT t.name FROM floorlog.state AS t WHERE s.kind = 1 AND t.code = c.value), c.quality
 FROM floorlog.correct(%(device)s, %(metric)s, %(at)s, %(value)s, %(text)s, %(quality)s, %(actor)s, %(reason)s) AS c
 JOIN floorlog.series AS s ON s.series_id = c.series_id;
+
+-- :name knows_series
+-- Whether the record holds such a series, or without a metric any of the device; and the time, µs.
+SELECT EXISTS (
+    SELECT FROM floorlog.series AS s
+    WHERE s.device = %(device)s AND (%(metric)s::text IS NULL OR s.metric = %(metric)s)
+), floorlog.to_us(clock_timestamp());

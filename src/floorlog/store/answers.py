@@ -36,6 +36,7 @@ class Status:
     findings: int
     shards: tuple[ShardStatus, ...]
     workers: dict[str, float]  # name → seconds since its last sign of life
+    learning: int = 0  # series of which the learned detectors say nothing yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class SeriesName:
     metric: str
     kind: Kind
     unit: str | None
+    is_learning: bool = False  # its learned detectors say nothing yet
 
 
 @dataclass(frozen=True, slots=True)

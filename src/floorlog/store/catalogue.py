@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import psycopg
 
 from floorlog.errors import InputError, ServiceError
@@ -12,9 +13,11 @@ from floorlog.store.queries import sql
 def put_catalogue(dsn: str, body: bytes) -> int:
     """Make this the newest version of the catalogue, unless it is already; returns its number.
 
+    What operators said (`acts`) stays in force where the new body says nothing of it.
+
     Args:
         dsn: a role that may add versions: the writer or the operator.
-        body: JSON, kept byte for byte.
+        body: JSON, kept byte for byte where no acts are added to it.
 
     Raises:
         InputError: the body is not JSON, or holds what PostgreSQL cannot keep.
@@ -44,12 +47,26 @@ def put_catalogue(dsn: str, body: bytes) -> int:
         ) from error
 
 
+def newest(connection: Connection) -> tuple[int, str]:
+    """The newest version of the catalogue and its body; (−1, "{}") where there is none."""
+    row = connection.execute(sql("newest_catalogue")).fetchone()
+    return (-1, "{}") if row is None else (row[0], row[1])
+
+
 def _put(connection: Connection, text: str) -> int:
     with transaction(connection):
         connection.execute(sql("lock_catalogue"))
-        newest = connection.execute(sql("newest_catalogue")).fetchone()
-        version: int = newest[0] if newest else -1
-        if newest and newest[1] == text:
+        version, before = newest(connection)
+        text = _with_acts(text, before)
+        if version >= 0 and before == text:
             return version
         connection.execute(sql("add_catalogue"), {"version": version + 1, "body": text})
         return version + 1
+
+
+def _with_acts(text: str, before: str) -> str:
+    """The text with the acts of the version before it, where it has none of its own."""
+    old, new = json.loads(before), json.loads(text)
+    if not (isinstance(old, dict) and isinstance(new, dict)) or "acts" in new or "acts" not in old:
+        return text
+    return msgspec.json.encode({**new, "acts": old["acts"]}, order="sorted").decode()

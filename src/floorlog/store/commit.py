@@ -192,6 +192,10 @@ def events_of(batch: Batch) -> list[tuple[str, dict[str, Any]]]:
                 },
             )
         )
+    if batch.calibration:
+        series, ready = zip(*batch.calibration, strict=True)
+        told = {"series": np.array(series, np.int32), "ready": list(ready)}
+        events.append(("tell_calibration", {**told, "clock_s": batch.clock_s}))
     if batch.gaps:
         events.append(
             (

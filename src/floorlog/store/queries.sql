@@ -383,8 +383,9 @@ SELECT pg_database_size(current_database());
 SELECT worker, extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM floorlog.worker ORDER BY worker;
 
 -- :name list_series
--- Every series, by name.
-SELECT series_id, device, metric, kind, unit FROM floorlog.series ORDER BY device, metric;
+-- Every series, by name, and whether it is learned still.
+SELECT s.series_id, s.device, s.metric, s.kind, s.unit, s.kind = 0 AND h.calibrated_s IS NULL
+FROM floorlog.series AS s JOIN floorlog.series_home AS h USING (series_id) ORDER BY s.device, s.metric;
 
 -- :name last_values
 -- The newest reading of every series.

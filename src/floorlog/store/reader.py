@@ -59,6 +59,7 @@ class Reader:
                 if not row[16]
             ),
             workers=dict(self._rows("workers_seen")),
+            learning=self._rows("count_learning")[0][0],
         )
 
     def size_bytes(self) -> int:
@@ -69,8 +70,8 @@ class Reader:
     def series(self) -> list[SeriesName]:
         """Every series, by device and metric."""
         return [
-            SeriesName(series_id, device, metric, Kind(kind), unit)
-            for series_id, device, metric, kind, unit in self._rows("list_series")
+            SeriesName(series_id, device, metric, Kind(kind), unit, is_learning)
+            for series_id, device, metric, kind, unit, is_learning in self._rows("list_series")
         ]
 
     def last_values(self) -> list[StoredValue]:

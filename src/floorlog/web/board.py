@@ -33,6 +33,7 @@ class Description(msgspec.Struct, omit_defaults=True):
     range_hi: float | None = None
     interval_s: float | None = None
     abnormal: tuple[str, ...] = ()
+    is_learning: bool = False  # learned detectors say nothing of it yet
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ class Board:
         self._index: dict[Name, int] = {}
         self._catalogue = Catalogue()
         self._units: dict[Name, str | None] = {}
+        self._learning: set[Name] = set()
 
     def take_values(self, values: Iterable[Last]) -> tuple[list[Description], list[Value]]:
         """Keep what is newer; returns new series and values that moved."""
@@ -89,7 +91,9 @@ class Board:
 
     def take_names(self, series: Iterable[SeriesName], catalogue: Catalogue) -> list[Description]:
         """Units and expectations; returns the descriptions that changed."""
-        self._units = {(one.device, one.metric): one.unit for one in series}
+        known = list(series)
+        self._units = {(one.device, one.metric): one.unit for one in known}
+        self._learning = {(one.device, one.metric) for one in known if one.is_learning}
         self._catalogue = catalogue
         changed = []
         for at, old in enumerate(self.series):
@@ -148,6 +152,7 @@ class Board:
         asked = self._catalogue.metric(device, metric)
         asset = self._catalogue.asset(device)
         made = Description(at, device, metric, unit, None if asset == device else asset)
+        made.is_learning = (device, metric) in self._learning
         if asked is None:
             return made
         made.unit = asked.unit or unit

@@ -59,7 +59,9 @@ def test_series_and_values_are_listed_by_name(record) -> None:
         rows = [(one, number, float(number)), (two, number, -1.0)]
         record.commit(store, record.batch(lease, number, rows))
     with record.reader() as reader:
-        assert reader.series()[0] == SeriesName(one, "press-0", "level", Kind.NUMBER, "Cel")
+        assert reader.series()[0] == SeriesName(
+            one, "press-0", "level", Kind.NUMBER, "Cel", is_learning=True
+        )
         last = reader.last_values()
         assert [(v.device, v.ts - record.t0, v.value) for v in last] == [
             ("press-0", 3, 3.0),

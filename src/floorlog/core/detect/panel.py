@@ -118,6 +118,15 @@ class Panel:
         with np.errstate(all="ignore"):
             return self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)
 
+    def ready(self) -> Flags:
+        """Of which series the detectors of numbers have learned enough, by row."""
+        found = np.ones(len(self), np.bool_)
+        for detector in self._detectors:
+            learned = detector.ready(self._cells.columns(detector.name))
+            if learned is not None:
+                found &= learned
+        return found
+
     def feed_ts(self) -> Times:
         """The highest ts fed, by row, in µs UTC; the lowest int64 where there is none."""
         ts: Times = self._cells.columns("feed")["ts"]

@@ -1,0 +1,32 @@
+"""Why: an anomaly's reason as one sentence that stands by itself."""
+
+from floorlog.core.detect import DETECTORS, SILENCE
+from floorlog.core.detect.off_normal import OffNormal
+from floorlog.core.reading import Anomaly
+
+LEARNED = {each.name: each.version for each in DETECTORS if each.learned}
+"""Detectors that judge by what they learned, with the version of their model."""
+
+
+def sentence(
+    event: Anomaly, device: str, metric: str, unit: str | None, catalogue: int, state: str | None
+) -> str:
+    """The sensor, what it did against what was expected, who says so, and by which version.
+
+    `temperature of press-07 (Cel): 92.3 is above the high limit (Hi) 90 for 2 s [limit, catalogue
+    3]`. Learned detectors name the version of their model, rules that of the catalogue. `state`:
+    the name of the state that the event's value stands for, None for numbers. Which anomaly of an
+    asset was the first is no part of it: that is a fold over committed anomalies
+    (core/alarm_load.first_out), as another shard or a later batch may know an earlier one.
+    """
+    reason = event.reason
+    if event.detector == OffNormal.name and event.phase == "start":
+        reason = f"{state or 'unknown'}: {reason}"
+    about = f" ({unit})" if unit and event.detector != SILENCE.name else ""
+    return f"{metric} of {device}{about}: {reason} [{event.detector}, {version(event, catalogue)}]"
+
+
+def version(event: Anomaly, catalogue: int) -> str:
+    """By which version of what the event was judged."""
+    model = LEARNED.get(event.detector)
+    return f"catalogue {catalogue}" if model is None else f"model {model}"
