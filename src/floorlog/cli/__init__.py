@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from floorlog.cli import act, deploy, detection, record, recovery
+from floorlog.cli import act, deploy, detection, reconcile, record, recovery, reject
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -331,6 +331,8 @@ COMMANDS = (
     record.export,
     act.correct,
     act.person,
+    reconcile.reconcile,
+    reject.reject,
     detection.accept,
     detection.exclude,
     deploy.deploy,

@@ -168,6 +168,29 @@ class Sender:
                     self._sleep(0.01)
         return again
 
+    def put_one(self, entry: Entry) -> tuple[str, str]:
+        """Send one record; returns the shard and the sequence number that it got.
+
+        Raises:
+            InputError: the record is larger than a stream takes.
+        """
+        list(_requests([entry]))
+        deadline = self._monotonic() + PATIENCE_SECONDS
+        pause = PAUSE_SECONDS_MIN
+        while True:
+            try:
+                answer = self._client.put_record(
+                    StreamName=self.name, Data=entry.data, PartitionKey=entry.partition_key
+                )
+            except (BotoCoreError, ClientError) as error:
+                refused = isinstance(error, ClientError) and not _is_passing(error)
+                if refused or self._monotonic() > deadline:
+                    raise self._failed("does not take the record", error) from error
+            else:
+                return str(answer["ShardId"]), str(answer["SequenceNumber"])
+            self._sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
@@ -197,10 +220,7 @@ class Sender:
         try:
             answer = self._client.put_records(StreamName=self.name, Records=records)
         except ClientError as error:
-            if error.response["Error"]["Code"] in (
-                "ResourceNotFoundException", "AccessDeniedException", "ValidationException",
-                "UnrecognizedClientException", "InvalidSignatureException",
-            ):  # fmt: skip
+            if not _is_passing(error):
                 raise self._failed("does not take records", error) from error
             return list(entries), str(error)
         except BotoCoreError as error:
@@ -256,6 +276,14 @@ class Sender:
             where="stream",
             fix="check KINESIS_STREAM_NAME, AWS_REGION, the keys and that the stream is there",
         )
+
+
+def _is_passing(error: ClientError) -> bool:
+    """Whether it may be better the next time."""
+    return error.response["Error"]["Code"] not in (
+        "ResourceNotFoundException", "AccessDeniedException", "ValidationException",
+        "UnrecognizedClientException", "InvalidSignatureException",
+    )  # fmt: skip
 
 
 def _requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -1346,3 +1346,12 @@ SELECT s.device AS device_id, s.metric FROM series AS s JOIN series_home AS h US
 WHERE s.kind = 0 AND h.calibrated_s IS NULL;
 COMMENT ON VIEW learning IS 'derived: series of numbers of which learned detectors say nothing yet';
 GRANT SELECT ON learning TO floorlog_writer, floorlog_keeper, floorlog_operator, floorlog_reader;
+-- Rejects found by their leaf, and one trace for each replay.
+
+CREATE FUNCTION digest(r reject) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x000201'::bytea || floorlog.field(r.sequence::text) || floorlog.field(r.element::int8)
+        || floorlog.field(r.code) || floorlog.field(r.reason) || floorlog.field(r.data))
+$$;
+
+-- What was done to a reject, found without reading every event.
+CREATE INDEX audit_event_reject ON audit_event ((detail ->> 'reject')) WHERE action ^@ 'reject.';

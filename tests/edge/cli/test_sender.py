@@ -118,6 +118,17 @@ def test_whole_requests_that_fail_go_again(sender, wire, kind):
     assert set(numbers(records)) == set(range(50))
 
 
+@pytest.mark.parametrize("kind", ["throttle", "error", "drop"])
+def test_one_record_is_sent_until_it_is_taken(sender, wire, kind):
+    """And the shard and the sequence number that it got are known."""
+    sender.create(1)
+    wire.order(kind=kind, operation="PutRecord", stream=sender.name, count=2)
+    shard, sequence = sender.put_one(Entry("press-1", b"0"))
+    arrived = wire.arrived(sender.name)
+    assert b"0" in arrived[shard]
+    assert int(sequence) > 0
+
+
 @pytest.mark.slow
 def test_large_records_go_in_requests_that_the_stream_takes(sender, wire):
     """Five records of 900 kB over four shards: below 5 MiB a request, each there once."""

@@ -1,13 +1,10 @@
 """What people do to the record: corrections beside readings that stay, names that can go."""
 
 import json
-from pathlib import Path
 
-import psycopg
 import pytest
 from written import Written
 
-from floorlog.cli import floorlog
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.act import erase_name, people
 from floorlog.record.correct import correct
@@ -28,24 +25,6 @@ def is_intact(written: Written) -> bool:
     report = verify(written.dsn(READER), written.anchor)
     assert report.wrong == []
     return report.ok
-
-
-@pytest.fixture
-def command(written: Written, tmp_path: Path, monkeypatch, capsys):
-    """Runs a command against the written record; returns what it printed."""
-    secret = tmp_path / "secret.json"
-
-    def run(*arguments: str, role: str = OPERATOR) -> str:
-        host = psycopg.conninfo.conninfo_to_dict(written.dsn(role))
-        said = {"username": role, "password": "", "host": host["host"], "port": host["port"]}
-        said["password"] = host.get("password", "")
-        secret.write_text(json.dumps({**said, "dbname": written.database}))
-        monkeypatch.setenv("DB_SECRET_ARN", f"file:{secret}")
-        monkeypatch.setenv("FLOORLOG_ANCHOR", str(written.directory / "anchors"))
-        floorlog.main(list(arguments), standalone_mode=False)
-        return str(capsys.readouterr().out)
-
-    return run
 
 
 def test_a_correction_is_a_row_of_its_own(written) -> None:
