@@ -8,6 +8,7 @@ from typing import Any
 from floorlog.errors import SettingError
 
 SCHEME = "s3://"
+PAGE_NAMES = 1_000  # as many as S3 gives at once
 READERS = 16  # requests at once where many notes are read
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
@@ -63,6 +64,7 @@ class Objects:
                 begins,
                 Prefix=self._prefix + begins,
                 Delimiter="/",
+                MaxKeys=PAGE_NAMES,
                 **more,
             )
             found += [one["Key"] for one in answer.get("Contents", ())]
