@@ -3,10 +3,10 @@
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -22,30 +22,11 @@ from floorlog.cli.place import (
     page_port,
     settings_of,
 )
+from floorlog.cli.table import layout, mappings_of, say
 from floorlog.errors import FloorlogError, InputError, SettingError
 
 if TYPE_CHECKING:
     from floorlog.local.trial import Progress, Result
-    from floorlog.source.csv_mapping import Mapping
-
-
-def layout(command: "Callable[..., None]") -> "Callable[..., None]":
-    """Add the options by which a person says how a table is laid out."""
-    options = [
-        click.option("--timezone", metavar="ZONE", help="Of times without one; else UTC."),
-        click.option("--time", metavar="COLUMN", help="The column of times."),
-        click.option("--device", metavar="COLUMN", help="The column that names the device."),
-        click.option("--device-name", metavar="NAME", help="The device of all rows."),
-        click.option("--metric", metavar="COLUMN", help="The column that names the metric."),
-        click.option("--value", "values", metavar="COLUMN", multiple=True, help="A value column."),
-        click.option("--delimiter", metavar="CHARACTER", help="Between columns."),
-        click.option("--decimal", type=click.Choice([".", ","]), help="Before decimals."),
-        click.option("--encoding", metavar="NAME", help="Of the file's text."),
-        click.option("--day-first/--month-first", default=None, help="Of dates such as 1/2/2026."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -174,7 +155,7 @@ def send(
         raise InputError(
             "what to send is not clear", where="send", fix="name one CSV file, or say --plant"
         )
-    replay = None if file is None else Replay(_mappings([file], wishes)[0])
+    replay = None if file is None else Replay(mappings_of([file], wishes)[0])
     settings = settings_of(data, "floorlog_writer", "stream")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -194,7 +175,7 @@ def send(
                     break
                 sender.put([entry])
                 sent += readings
-            _say(replay.warnings())
+            say(replay.warnings())
     finally:
         sender.close()
     print(f"sent {sent} readings into {settings.stream}")
@@ -227,7 +208,7 @@ def try_(
     from floorlog.source.convoy import Convoy
 
     asked = page_port(port)
-    convoy = Convoy(_mappings(files, wishes))
+    convoy = Convoy(mappings_of(files, wishes))
     free = 0 if once else page_port_of(asked)
     with place(data) as directory:
         supervisor = Supervisor(directory, catch_signals=True, interrupt=True)
@@ -240,7 +221,7 @@ def try_(
                     )
             finally:
                 trial.close()
-            _say(convoy.warnings())
+            say(convoy.warnings())
             print(_report(result, convoy.skipped, as_json=as_json), flush=True)
             if not once:
                 print(f"the page is there until Ctrl-C{trial.page(free)}", file=sys.stderr)
@@ -283,22 +264,6 @@ def doctor(data: Path | None) -> None:
         sys.exit(1)
 
 
-def _mappings(files: "Sequence[Path]", wishes: dict[str, Any]) -> "list[Mapping]":
-    """How the files become readings, which is shown on stderr."""
-    from floorlog.source.convoy import guess_all
-    from floorlog.source.csv_shape import Wishes
-
-    mappings = guess_all(files, Wishes(**{**wishes, "values": wishes["values"] or None}))
-    for mapping in mappings:
-        _say(mapping.describe())
-    return mappings
-
-
-def _say(lines: list[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def _bar() -> "Iterator[Callable[[int, int, Progress], None]]":
     """A progress bar on stderr: how much of the file has gone through to the record."""
@@ -335,6 +300,7 @@ COMMANDS = (
     reject.reject,
     detection.accept,
     detection.exclude,
+    detection.backtest,
     deploy.deploy,
     *recovery.COMMANDS,
 )

@@ -366,9 +366,9 @@ class Pipeline:
         self._undo = self.panel.copy()
         fresh = ~(conflict | late)
         found = self.panel.advance(stored, fresh, self.rules(), self.table.kind, clock_s)
-        return tuple(self._named(event) for event in found)
+        return tuple(self.named(event) for event in found)
 
-    def _named(self, event: Anomaly) -> Anomaly:
+    def named(self, event: Anomaly) -> Anomaly:
         """Its reason as a sentence with names: detectors know rows, and states by numbers alone."""
         device, metric = self.table.keys[event.row]
         state = None

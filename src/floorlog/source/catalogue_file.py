@@ -1,8 +1,10 @@
 """Reads the catalogue from a YAML file."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import yaml
 
 from floorlog.core.catalogue import Catalogue
@@ -13,6 +15,48 @@ BYTES_MAX = 16 * 1024 * 1024
 
 def load(path: Path) -> Catalogue:
     """The catalogue in a YAML (or JSON) file. Raises InputError naming the line or the field."""
+    content = content_of(_read(path), str(path))
+    return Catalogue.of({} if content is None else content, str(path))
+
+
+def laid_over(present: Catalogue, rules: Iterable[str]) -> Catalogue:
+    """The present catalogue with parts of it replaced.
+
+    Args:
+        present: what holds where the rules say nothing.
+        rules: each YAML of a catalogue's parts, or the path of a file of it; the last one wins.
+
+    Raises:
+        InputError: one cannot be read, or what comes of it is no catalogue; names the field.
+    """
+    content: object = msgspec.to_builtins(present)
+    where = "--rule"
+    for rule in rules:
+        path = Path(rule)
+        is_file = "\n" not in rule and len(rule) < 1000 and path.is_file()
+        where = rule if is_file else "--rule"
+        part = content_of(_read(path) if is_file else rule.encode(), where)
+        if not isinstance(part, dict):
+            raise InputError(
+                f"{rule[:60]!r} is neither a file nor a part of a catalogue",
+                where="--rule",
+                fix="write e.g. 'metrics: {temperature: {limits: {hi: 80}}}'",
+            )
+        content = _merged(content, part)
+    return Catalogue.of(content, where)
+
+
+def _merged(under: object, over: object) -> object:
+    """Mappings are merged name by name; everything else is replaced."""
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    merged = {
+        name: _merged(value, over[name]) if name in over else value for name, value in under.items()
+    }
+    return merged | {name: value for name, value in over.items() if name not in under}
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             text = file.read(BYTES_MAX + 1)
@@ -24,17 +68,21 @@ def load(path: Path) -> Catalogue:
         raise InputError(
             f"is larger than {BYTES_MAX} bytes", where=str(path), fix="give a catalogue in YAML"
         )
+    return text
+
+
+def content_of(text: bytes, where: str) -> object:
+    """YAML as plain lists and mappings. Raises InputError naming the line."""
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader, stricter
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader, stricter
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
         fix = "mend the YAML at that place"
-        raise InputError(f"is not YAML: {error.problem}", where=where, fix=fix) from error
+        raise InputError(f"is not YAML: {error.problem}", where=place, fix=fix) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         fix = "give a text file in UTF-8"
-        raise InputError(f"is not YAML: {error}", where=str(path), fix=fix) from error
-    return Catalogue.of({} if content is None else content, str(path))
+        raise InputError(f"is not YAML: {error}", where=where, fix=fix) from error
 
 
 class _Loader(yaml.SafeLoader):
