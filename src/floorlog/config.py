@@ -88,6 +88,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_seconds: Annotated[
         float, _doc("Time between two notes that are stamped.", ge=0, le=86_400)
     ] = 3_600.0
+    db_ca: Annotated[
+        str,
+        _doc("File of the authorities that the database's certificate must be of; else no TLS."),
+    ] = ""
+    health_file: Annotated[
+        str, _doc("File that the worker renews while its shards go on, for `floorlog health`.")
+    ] = ""
+    health_seconds: Annotated[
+        float, _doc("How long a shard may stand still and count as healthy.", ge=10, le=3_600)
+    ] = 300.0
     cache_password: Annotated[str, _doc("Password of the cache; empty for none.")] = ""
     cache_tls: Annotated[bool, _doc("Speak TLS to the cache.")] = False
     cache_user: Annotated[str, _doc("Name of the user at the cache; empty for its default.")] = ""

@@ -14,13 +14,15 @@ import psycopg
 
 from floorlog.config import Settings, variable
 from floorlog.errors import RecordError, SettingError
+from floorlog.metrics import Measures
+from floorlog.pulse import FLUSH_SECONDS, write_line
 from floorlog.record.anchor import Anchor, Signer, open_anchor
 from floorlog.record.publish import Publisher
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
 from floorlog.record.signing_key import signer_of
 from floorlog.record.stamping import Stamper
-from floorlog.source.secret import database_dsn
-from floorlog.store.link import Link
+from floorlog.source.secret import Login
+from floorlog.store.link import Dsn, Link
 
 log = logging.getLogger("floorlog.keeper")
 
@@ -35,18 +37,25 @@ class Keeper:
     """Keeps one record's log.
 
     Args:
-        dsn: connection string of the keeper's role.
+        dsn: connection string of the keeper's role, or who gives it for each new connection.
         anchor: where notes go.
         signer: who signs them.
         anchor_s: seconds between two notes of a log that grows.
         stamp: told each note that was anchored, by its name; returns at once.
+        measures: told how old the newest anchor is; None for nobody.
 
     Raises:
         RecordError: the anchors were signed with another key.
     """
 
     def __init__(
-        self, dsn: str, anchor: Anchor, signer: Signer, anchor_s: float, stamp: Stamp | None = None
+        self,
+        dsn: Dsn,
+        anchor: Anchor,
+        signer: Signer,
+        anchor_s: float,
+        stamp: Stamp | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self.stopping = threading.Event()
         self._link = Link(dsn, "keeper", SESSION_SECONDS)
@@ -57,6 +66,8 @@ class Keeper:
         self._session: object = None
         self._publisher = Publisher(anchor, signer, stamp)
         self._anchored_at = float("-inf")
+        self._measures = measures
+        self._told_at = self._began_at = time.monotonic()
         key = str(signer.key)
         anchor.put_key(key)
         if anchor.key() != key:
@@ -85,7 +96,20 @@ class Keeper:
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
+        self._tell(sequencer)
         return BUSY_SECONDS if added >= LEAVES_MAX else ROUND_SECONDS
+
+    def _tell(self, sequencer: Sequencer) -> None:
+        """Measure, once a minute, for how long there has been something that is not anchored."""
+        now_s = time.monotonic()
+        if self._measures is None or now_s - self._told_at < FLUSH_SECONDS:
+            return
+        newest = self._publisher.newest
+        is_whole = newest is not None and sequencer.tree.size <= newest.size
+        age_s = 0.0 if is_whole else now_s - max(self._anchored_at, self._began_at)
+        self._measures.observe("anchor_age_s", round(age_s, 1))
+        self._measures.flush(time.time_ns() // 1_000_000)
+        self._told_at = now_s
 
     def _finish(self) -> float:
         """Anchor what there is, at the end."""
@@ -146,7 +170,10 @@ def open_keeper(settings: Settings) -> Keeper:
         # A new key for a log that is anchored already would hide that the old one is lost.
         may_create = not anchor.key() and not anchor.sizes()
         signer = signer_of(settings.signing_key, anchor, settings, may_create=may_create)
-        return Keeper(database_dsn(settings), anchor, signer, settings.anchor_seconds, stamp)
+        measures = None
+        if settings.metrics == "emf":
+            measures = Measures(settings.environment, write_line)
+        return Keeper(Login(settings), anchor, signer, settings.anchor_seconds, stamp, measures)
     except OSError as error:
         raise SettingError(
             f"notes cannot be anchored: {error.strerror}",

@@ -19,8 +19,9 @@ from floorlog.core.cursor import Limits
 from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Command, Timed
 from floorlog.errors import ServiceError
+from floorlog.pulse import Pulse
 from floorlog.source.kinesis import Refusal, Stream
-from floorlog.source.secret import database_dsn
+from floorlog.source.secret import Login
 from floorlog.store.postgres import Store
 
 log = logging.getLogger("floorlog.worker")
@@ -41,8 +42,9 @@ class View(Protocol):
 class Hands:
     """Carries out the commands of one generator, with connections of its own."""
 
-    def __init__(self, worker: "Worker") -> None:
-        """Open nothing yet: stream and store connect when first asked."""
+    def __init__(self, worker: "Worker", name: str) -> None:
+        """Open nothing yet: stream and store connect when first asked. `name` is for the pulse."""
+        self._name = name
         settings = worker.settings
         self._worker = worker
         self._stream = Stream(settings.stream, settings.region)
@@ -70,16 +72,21 @@ class Hands:
 
     def carry_out(self, steps: Generator[Command, Timed, str]) -> str:
         """Run a generator of commands to its end and return what it says."""
+        pulse = self._worker.pulse
+        pulse.begin(self._name)
         try:
             command = next(steps)
             while True:
+                began_s = time.monotonic()
                 reply = self._acts[type(command)](command)
+                pulse.note(self._name, command, reply, time.monotonic() - began_s)
                 if isinstance(reply, protocol.Failed):
                     log.warning("%s failed: %s", type(command).__name__, reply.reason)
                 command = steps.send(Timed(reply, time.monotonic()))
         except StopIteration as end:
             return str(end.value)
         finally:
+            pulse.end(self._name)
             self._store.close()
             self._stream.close()
 
@@ -93,12 +100,15 @@ class Worker:
         self.worker_id = f"{settings.worker_id}-{uuid.uuid4().hex[:6]}"
         self.stopping = threading.Event()
         self._view = view
-        self._dsn = database_dsn(settings)
+        self._dsn = Login(settings)
+        self._dsn()  # what is wrong with it is said now
+        self.pulse = Pulse(settings)
         self._threads: list[threading.Thread] = []
         self.stream_arn, self.created_at = self._identify()
 
     def run(self) -> None:
         """Read until asked to stop; then hand every lease over."""
+        self.pulse.start()
         try:
             while not self.stopping.is_set():
                 self._coordinate()
@@ -110,6 +120,7 @@ class Worker:
                 thread.join(max(0.0, deadline - time.monotonic()))
             if self._view is not None:
                 self._view.close()
+            self.pulse.close()
 
     def stop(self) -> None:
         """Ask the worker to hand over and end; returns at once."""
@@ -144,7 +155,7 @@ class Worker:
         survey_s = min(1.0, self.settings.lease_seconds / 5)
         coordinator = Coordinator(self.worker_id, survey_s=survey_s)
         try:
-            Hands(self).carry_out(coordinator.run())
+            Hands(self, "coordinator").carry_out(coordinator.run())
         except Exception:
             log.exception("the coordinator failed and begins anew")
             self.stopping.wait(1.0)
@@ -161,7 +172,7 @@ class Worker:
         )
         pipeline = Pipeline(lease.lease_id, settings.future_seconds)
         try:
-            end = Hands(self).carry_out(Consumer(lease, limits, pipeline).run())
+            end = Hands(self, lease.shard_id).carry_out(Consumer(lease, limits, pipeline).run())
         except Exception:
             log.exception("%s: the consumer failed; its lease goes back", lease.shard_id)
             self._give_back(lease)

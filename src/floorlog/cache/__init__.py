@@ -3,6 +3,7 @@
 from floorlog.cache.connection import CacheError, Connection, Endpoint
 from floorlog.cache.last_values import LastValues
 from floorlog.cache.live import Changed, Heard, Lost, Quiet, Whole, listen, read_all
+from floorlog.cache.log_in import endpoint_of
 from floorlog.cache.shape import CHANNEL, KEY, Last, LiveAnomaly
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Lost",
     "Quiet",
     "Whole",
+    "endpoint_of",
     "listen",
     "read_all",
 ]

@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -34,7 +35,8 @@ class Endpoint:
     host: str
     port: int
     tls: bool = False
-    password: str = ""
+    password: str | Callable[[], str] = ""
+    user: str = ""
 
     @classmethod
     def parse(cls, text: str, *, tls: bool = False, password: str = "") -> "Endpoint":
@@ -158,9 +160,13 @@ class Connection:
             raise
         self._socket = raw
         self.opened += 1
-        if self.endpoint.password:
+        password = self.endpoint.password
+        if password:
             try:
-                self._send(("AUTH", self.endpoint.password))
+                word = password if isinstance(password, str) else password()
+                self._send(
+                    ("AUTH", self.endpoint.user, word) if self.endpoint.user else ("AUTH", word)
+                )
                 self._reply()
             except CacheError:
                 self.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from floorlog.cli import act, deploy, detection, reconcile, record, recovery, reject
+from floorlog.cli import act, deploy, detection, reconcile, record, recovery, reject, upkeep
 from floorlog.cli.place import (
     DATA,
     FILE,
@@ -55,17 +55,15 @@ def up(data: Path | None, port: int | None, *, no_plant: bool) -> None:
 @DATA
 def worker(data: Path | None) -> None:
     """Read the stream into the record until SIGTERM or Ctrl-C."""
-    from floorlog.cache import Endpoint, Last, LastValues
-    from floorlog.source.secret import database_dsn
+    from floorlog.cache import Last, LastValues, endpoint_of
+    from floorlog.source.secret import Login
     from floorlog.store.reader import Reader
     from floorlog.worker import run
 
     settings = settings_of(data, "floorlog_writer")
     open_log(settings)
-    endpoint = Endpoint.parse(
-        settings.redis, tls=settings.cache_tls, password=settings.cache_password
-    )
-    reader = Reader(database_dsn(settings))
+    endpoint = endpoint_of(settings)
+    reader = Reader(Login(settings))
 
     def last_values() -> list[Last]:
         """What the record holds, for a cache that lost it."""
@@ -96,7 +94,7 @@ def keeper(data: Path | None) -> None:
 @click.option("--no-post", is_flag=True, help="Only what the last release's workers bear.")
 def migrate(data: Path | None, *, no_post: bool) -> None:
     """Bring the database to this release."""
-    from floorlog.source.secret import database_dsn
+    from floorlog.source.secret import admin_dsn, database_dsn, password, role_secrets
     from floorlog.store.migrate import LOGIN_ROLES
     from floorlog.store.migrate import migrate as run
 
@@ -105,7 +103,10 @@ def migrate(data: Path | None, *, no_post: bool) -> None:
         dsn = local.postgres_dsn()
         passwords = {role: local.postgres.password(role) for role in LOGIN_ROLES}
     else:
-        dsn, passwords = database_dsn(load("db_secret")), {}
+        settings = load("db_secret")
+        open_log(settings)
+        dsn = admin_dsn(settings) if settings.admin_secret else database_dsn(settings)
+        passwords = {role: password(settings, at) for role, at in role_secrets(settings).items()}
     applied = run(dsn, passwords=passwords, with_post=not no_post)
     for name in applied:
         print(f"applied {name}")
@@ -303,6 +304,8 @@ COMMANDS = (
     detection.backtest,
     deploy.deploy,
     *recovery.COMMANDS,
+    upkeep.health,
+    upkeep.rotate,
 )
 for one in COMMANDS:
     floorlog.add_command(one)

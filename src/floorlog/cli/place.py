@@ -113,4 +113,9 @@ def open_log(settings: "Settings") -> None:
 
     level = logging.getLevelNamesMapping()[settings.log_level]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if settings.log_format == "json":
+        from floorlog.cli.log_lines import Json
+
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(Json())
     logging.getLogger("botocore").setLevel(max(level, logging.WARNING))

@@ -16,10 +16,11 @@ from floorlog.infra.keys import Keys
 from floorlog.infra.part import HOURS_A_MONTH, Room, allow, block
 from floorlog.infra.secrets import Secrets
 from floorlog.infra.stream import Stream
-from floorlog.infra.task import Container, Ground, task
+from floorlog.infra.task import SCRATCH, Container, Ground, task
 from floorlog.infra.waivers import PUBLIC_ADDRESS
 
 OUT_AGE_MS = 60_000  # behind by this much, one task more
+DATABASE_CA = "/etc/floorlog/rds-ca.pem"  # in the image
 IN_AGE_MS = 5_000  # and below this for long, one fewer
 
 
@@ -91,6 +92,7 @@ def settings(room: Room, sources: Sources, role: str) -> dict[str, str]:
         "redis": sources.cache.endpoint,
         "db_secret": sources.secrets.arns[role],
         "region": room.parameters.aws_region,
+        "db_ca": DATABASE_CA,
         "cache_tls": "true",
         "cache_user": sources.cache.user,
         "cache_iam": sources.cache.group_id,
@@ -103,7 +105,11 @@ def _worker(room: Room, sources: Sources) -> Container:
     return Container(
         "processor",
         ["worker"],
-        {**settings(room, sources, "floorlog_writer"), "metrics": "emf"},
+        {
+            **settings(room, sources, "floorlog_writer"),
+            "metrics": "emf",
+            "health_file": f"{SCRATCH}/heartbeat",
+        },
         health=["floorlog", "health"],
     )
 

@@ -11,6 +11,7 @@ from floorlog.infra import access
 from floorlog.infra.database import Database
 from floorlog.infra.keys import Keys
 from floorlog.infra.part import Room, allow
+from floorlog.infra.processor import DATABASE_CA
 from floorlog.infra.secrets import Secrets
 from floorlog.infra.task import Container, Ground, task
 
@@ -32,6 +33,7 @@ def upkeep(
         "db_secret": secrets.writer,
         "admin_secret": database.admin_secret_arn,
         "role_secrets": ",".join(f"{role}={arn}" for role, arn in secrets.arns.items()),
+        "db_ca": DATABASE_CA,
         "region": asked.aws_region,
         "log_format": "json",
     }

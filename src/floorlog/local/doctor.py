@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from floorlog.cache import Connection, Endpoint
+from floorlog.cache import Connection, endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import DataDirectoryError, FloorlogError, ServiceError, ServiceMissing
 from floorlog.local.disk import free_bytes
@@ -158,9 +158,7 @@ def _database(settings: Settings) -> str:
 
 
 def _cache(settings: Settings) -> str:
-    endpoint = Endpoint.parse(
-        settings.redis, tls=settings.cache_tls, password=settings.cache_password
-    )
+    endpoint = endpoint_of(settings)
     with Connection(endpoint) as connection:
         connection.call("PING")
     return f"{endpoint} answers"

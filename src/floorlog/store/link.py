@@ -1,7 +1,7 @@
 """One connection, made when needed and made anew after it was lost."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,34 +13,32 @@ from floorlog.store.arrays import adapt
 from floorlog.store.patient import Patient
 from floorlog.store.queries import sql
 
+# A connection string, or who gives one for each new connection: a password may change in mid-run.
+Dsn = str | Callable[[], str]
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 TRANSACTION_TIMEOUT_SINCE = 170000
 PREPARED_MAX = 250  # queries by the types of their parameters: NULL or not
+
+
+def string_of(dsn: Dsn) -> str:
+    """The connection string, asked for now."""
+    return dsn if isinstance(dsn, str) else dsn()
 
 
 class Link:
     """A connection whose time-outs follow the lease: a paused worker must not block take-over.
 
     Args:
-        dsn: connection string of the writer's role.
+        dsn: connection string of the writer's role, or who gives it for each new connection.
         worker: name of the worker; the session carries it.
         lease_s: length of the lease, seconds.
     """
 
-    def __init__(self, dsn: str, worker: str, lease_s: float) -> None:
+    def __init__(self, dsn: Dsn, worker: str, lease_s: float) -> None:
         self._lease_s = lease_s
         self._name = f"floorlog {worker}".encode()[:63].decode(errors="ignore")
-        third_s = max(1, math.ceil(lease_s / 3))
-        self._conninfo = make_conninfo(
-            dsn,
-            connect_timeout=max(2, third_s),
-            application_name=self._name,
-            keepalives=1,
-            keepalives_idle=third_s,
-            keepalives_interval=max(1, third_s // 2),
-            keepalives_count=2,
-            tcp_user_timeout=round(lease_s * 1000),
-        )
+        self._dsn = dsn
         self._connection: Connection | None = None
 
     def idle(self) -> Connection:
@@ -83,8 +81,21 @@ class Link:
                 self._connection.close()
         self._connection = None
 
+    def _conninfo(self) -> str:
+        third_s = max(1, math.ceil(self._lease_s / 3))
+        return make_conninfo(
+            string_of(self._dsn),
+            connect_timeout=max(2, third_s),
+            application_name=self._name,
+            keepalives=1,
+            keepalives_idle=third_s,
+            keepalives_interval=max(1, third_s // 2),
+            keepalives_count=2,
+            tcp_user_timeout=round(self._lease_s * 1000),
+        )
+
     def _connect(self) -> Connection:
-        connection = Patient.connect(self._conninfo, autocommit=True, prepare_threshold=0)
+        connection = Patient.connect(self._conninfo(), autocommit=True, prepare_threshold=0)
         # The server ends a statement after one lease; if it has not, it does not run itself.
         connection.patience_s = 2 * self._lease_s
         try:

@@ -100,15 +100,7 @@ def _open_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, str
             _create_role(connection, role, log_in)
         password = passwords.get(role)
         if password is not None:
-            # Hashed here, so that no log of statements can hold it.
-            hashed = connection.pgconn.encrypt_password(
-                password.encode(), role.encode(), b"scram-sha-256"
-            ).decode()
-            connection.execute(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                    sql.Identifier(role), sql.Literal(hashed)
-                )
-            )
+            _set_password(connection, role, password)
     database = connection.info.dbname
     for role in LOGIN_ROLES:
         connection.execute(
@@ -124,6 +116,29 @@ def _open_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, str
     ).fetchone()
     if row is None or not row[0]:
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
+
+
+def set_password(dsn: str, role: str, password: str) -> None:
+    """Give a log-in role a password, as a role that may. Raises ServiceError."""
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            _set_password(connection, role, password)
+    except psycopg.Error as error:
+        raise ServiceError(
+            f"{role} gets no new password: {str(error).strip().splitlines()[0]}",
+            where="database",
+            fix="see that it runs, is migrated, and that the administrator's log-in is right",
+        ) from error
+
+
+def _set_password(connection: psycopg.Connection[Any], role: str, password: str) -> None:
+    # Hashed here, so that no log of statements can hold it.
+    hashed = connection.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    connection.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(hashed))
+    )
 
 
 def _create_role(connection: psycopg.Connection[Any], role: str, log_in: LiteralString) -> None:

@@ -36,7 +36,7 @@ from floorlog.core.protocol import (
 )
 from floorlog.store import leases, lookup, registry, takeover
 from floorlog.store.commit import Committer
-from floorlog.store.link import Connection, Link
+from floorlog.store.link import Connection, Dsn, Link
 from floorlog.store.outcome import said
 
 Reply = TypeVar("Reply")
@@ -49,7 +49,7 @@ class Store:
     reply, as core/protocol.py defines them; none raises for what the database or the network does.
 
     Args:
-        dsn: connection string of the writer's role.
+        dsn: connection string of the writer's role, or who gives it for each new connection.
         stream_arn: the stream that is read.
         created_at: when the stream was created: tells streams of one name apart.
         worker: this worker's name, its own among all that live.
@@ -59,7 +59,7 @@ class Store:
 
     def __init__(
         self,
-        dsn: str,
+        dsn: Dsn,
         *,
         stream_arn: str,
         created_at: datetime,

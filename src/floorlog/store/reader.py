@@ -18,6 +18,7 @@ from floorlog.store.answers import (
     StoredValue,
 )
 from floorlog.store.arrays import adapt
+from floorlog.store.link import Dsn, string_of
 from floorlog.store.patient import Patient
 from floorlog.store.queries import sql
 
@@ -29,13 +30,13 @@ class Reader:
     """Questions to the record; one connection, for one thread, made anew after it was lost.
 
     Args:
-        dsn: connection string of a role that may read.
+        dsn: connection string of a role that may read, or who gives it for each new connection.
 
     Raises:
         ServiceError: by every method, when the database cannot be reached or does not answer.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: Dsn) -> None:
         self._dsn = dsn
         self._connection: Patient | None = None
 
@@ -169,7 +170,7 @@ class Reader:
     def _open(self) -> Patient:
         if self._connection is None or self._connection.closed:
             self._connection = Patient.connect(
-                self._dsn,
+                string_of(self._dsn),
                 autocommit=True,
                 connect_timeout=5,
                 application_name="floorlog reader",

@@ -11,10 +11,10 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from floorlog.cache import Endpoint
+from floorlog.cache import endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import PortInUse
-from floorlog.source.secret import database_dsn
+from floorlog.source.secret import Login
 from floorlog.web import api, pages
 from floorlog.web.feed import Feed
 from floorlog.web.guard import LOOPBACK_HOSTS
@@ -78,10 +78,9 @@ def serve(
         PortInUse: the port belongs to another program.
         SettingError: the settings name no database log-in or cache that could be.
     """
-    dsn = database_dsn(settings)
-    endpoint = Endpoint.parse(
-        settings.redis, tls=settings.cache_tls, password=settings.cache_password
-    )
+    dsn = Login(settings)
+    dsn()  # what is wrong with it is said now
+    endpoint = endpoint_of(settings)
     record = Record(lambda: RecordReader(dsn))
     feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
     asyncio.run(_serve(feed, record, settings.web_port if port is None else port, ready))

@@ -12,6 +12,7 @@ from floorlog.cache import Last
 from floorlog.core.catalogue import Catalogue
 from floorlog.errors import ServiceError
 from floorlog.store.answers import Finding, SeriesName, Status, StoredValue
+from floorlog.store.link import string_of
 from floorlog.store.queries import sql
 from floorlog.store.reader import Reader
 
@@ -60,7 +61,9 @@ class RecordReader(Reader):
     def catalogue(self) -> Catalogue:
         """The newest version of the catalogue. Raises ServiceError, InputError."""
         try:
-            with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
+            with psycopg.connect(
+                string_of(self._dsn), autocommit=True, connect_timeout=5
+            ) as connection:
                 row = connection.execute(sql("newest_catalogue")).fetchone()
         except psycopg.Error as error:
             raise ServiceError(
