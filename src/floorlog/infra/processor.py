@@ -117,7 +117,8 @@ def _worker(room: Room, sources: Sources) -> Container:
 def _keeper(room: Room, sources: Sources, anchor: Anchor) -> Container:
     own = {
         "anchor": f"s3://{anchor.bucket}",
-        "signing_key": f"{anchor.key_arn}",
+        "anchor_days": "0",  # the bucket's own lock, which a task cannot shorten
+        "signing_key": f"kms:{anchor.key_arn}",
         "metrics": "emf",
     }
     return Container(
