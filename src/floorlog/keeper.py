@@ -43,6 +43,7 @@ class Keeper:
         anchor_s: seconds between two notes of a log that grows.
         stamp: told each note that was anchored, by its name; returns at once.
         measures: told how old the newest anchor is; None for nobody.
+        keys: who else may have signed what is anchored.
 
     Raises:
         RecordError: the anchors were signed with another key.
@@ -56,6 +57,7 @@ class Keeper:
         anchor_s: float,
         stamp: Stamp | None = None,
         measures: Measures | None = None,
+        keys: str = "",
     ) -> None:
         self.stopping = threading.Event()
         self._link = Link(dsn, "keeper", SESSION_SECONDS)
@@ -64,7 +66,7 @@ class Keeper:
         self._anchor_s = anchor_s
         self._sequencer: Sequencer | None = None
         self._session: object = None
-        self._publisher = Publisher(anchor, signer, stamp)
+        self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
         self._measures = measures
         self._told_at = self._began_at = time.monotonic()

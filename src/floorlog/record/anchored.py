@@ -17,6 +17,7 @@ class Anchored:
     """The notes of an anchor, read before the record is: it only grows meanwhile.
 
     Attributes:
+        keys: who may have signed.
         bodies: the notes, by size.
         notes: what each says; None for one that is not good.
         forks: the statements that were found good.
@@ -38,7 +39,7 @@ class Anchored:
         self.key = key or anchor.key()
         self.findings: list[str] = []
         try:
-            self._keys = [Key(one) for one in self.key.split()]
+            self.keys = [Key(one) for one in self.key.split()]
         except ValueError as error:
             raise InputError(
                 f"{self.key:.80} is no key of a log: {error}",
@@ -98,8 +99,8 @@ class Anchored:
             number = len(found) + 1
             try:
                 text = note_text(statement)
-                if self._keys:
-                    text = signed_text(statement.decode(), self._keys)[0]
+                if self.keys:
+                    text = signed_text(statement.decode(), self.keys)[0]
                 fork = Fork.parse(text)
                 if fork.number != number:
                     self.findings.append(f"fork statement {number} calls itself {fork.number}")
@@ -130,8 +131,8 @@ class Anchored:
     def _read(self, size: int, is_checked: bool) -> Checkpoint | None:
         try:
             text = self.bodies[size].decode()
-            if is_checked and self._keys:
-                found = Checkpoint(*checkpoint(text, self._keys))
+            if is_checked and self.keys:
+                found = Checkpoint(*checkpoint(text, self.keys))
             else:
                 found = Checkpoint.parse(note_text(self.bodies[size]))
             if found.size != size:

@@ -29,12 +29,18 @@ class Publisher:
         anchor: where to.
         signer: signs the notes.
         stamp: told each note that is outside, by its name; must return at once.
+        keys: who else may have signed what is there.
     """
 
     def __init__(
-        self, anchor: Anchor, signer: Signer, stamp: Callable[[str, bytes], None] | None = None
+        self,
+        anchor: Anchor,
+        signer: Signer,
+        stamp: Callable[[str, bytes], None] | None = None,
+        keys: str = "",
     ) -> None:
         self._anchor = anchor
+        self._keys = [Key(one) for one in (str(signer.key), *keys.split())]
         self._signer = signer
         self._stamp = stamp
         self._branch = 0
@@ -47,13 +53,12 @@ class Publisher:
 
         Raises:
             OSError: the anchors cannot be read.
-            RecordError: what is there is not signed by this key.
+            RecordError: what is there is not signed by one of the keys.
         """
         spans = self._anchor.spans()
         self._branch = spans[-1].branch
         notes = self._anchor.notes_along(spans)
-        key = Key(str(self._signer.key))
-        self.newest = newest_of(self._anchor, [key], spans, notes)
+        self.newest = newest_of(self._anchor, self._keys, spans, notes)
         size = max(notes, default=0)
         self.note = (size, self._anchor.get(notes[size])) if notes else None
         begin = max(0, spans[-1].above)

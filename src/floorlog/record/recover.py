@@ -53,7 +53,14 @@ class Restored:
 
 
 def recover(
-    dsn: str, anchor: Anchor, signer: Signer, *, reason: str, actor: str, now: datetime
+    dsn: str,
+    anchor: Anchor,
+    signer: Signer,
+    *,
+    reason: str,
+    actor: str,
+    now: datetime,
+    keys: str = "",
 ) -> Fork | None:
     """Declare that the log goes on from the state that the database was restored to.
 
@@ -64,6 +71,7 @@ def recover(
         reason: why, in one line.
         actor: who says so, as a pseudonym.
         now: the time, UTC.
+        keys: who may have signed what is anchored; the signer alone when it is empty.
 
     Returns:
         The statement; None where the log continues its anchors, so that nothing is to be declared.
@@ -81,7 +89,7 @@ def recover(
         )
     link = Link(dsn, "recover", SESSION_SECONDS)
     try:
-        return _recover(link.idle(), anchor, signer, reason.strip(), actor, now)
+        return _declare(link.idle(), anchor, signer, reason.strip(), actor, now, keys)
     except psycopg.Error as error:
         raise ServiceError(
             f"the record cannot be read: {str(error).strip().splitlines()[0]}",
@@ -98,8 +106,14 @@ def recover(
         link.close()
 
 
-def _recover(
-    connection: Connection, anchor: Anchor, signer: Signer, reason: str, actor: str, now: datetime
+def _declare(
+    connection: Connection,
+    anchor: Anchor,
+    signer: Signer,
+    reason: str,
+    actor: str,
+    now: datetime,
+    keys: str,
 ) -> Fork | None:
     if not Sequencer(connection).hold():
         raise InputError(
@@ -107,16 +121,28 @@ def _recover(
             where="database",
             fix="end it first: it and the statement must not cross",
         )
-    anchored = Anchored(anchor, str(signer.key))
+    anchored = Anchored(anchor, keys or str(signer.key))
+    forks = anchored.forks
+    fork = _fork(connection, anchor, anchored, reason, now)
+    if fork is not None:
+        anchor.put(place(fork.number, STATEMENT), signer.sign(str(fork)))
+        forks.append(fork)
+    _write_down(connection, anchor, forks, actor)
+    return fork
+
+
+def _fork(
+    connection: Connection, anchor: Anchor, anchored: Anchored, reason: str, now: datetime
+) -> Fork | None:
+    """The fork that has to be declared; None for none. Raises RecordError."""
     if anchored.findings:
         raise RecordError(
             f"THE ANCHORS ARE NOT GOOD: {anchored.findings[0]}",
             where="anchor",
             fix="put them back from a copy; find out who changed them",
         )
-    forks, spans = anchored.forks, anchored.spans
-    key = Key(str(signer.key))
-    newest = newest_of(anchor, [key], spans, anchor.notes_along(spans))
+    forks, spans, keys = anchored.forks, anchored.spans, anchored.keys
+    newest = newest_of(anchor, keys, spans, anchor.notes_along(spans))
     if newest is None:
         return None
     branches = [chain(forks, branch) for branch in range(len(forks), -1, -1)]
@@ -124,29 +150,25 @@ def _recover(
     for one in branches:
         sizes += anchor.notes_along(one)
     restored = Restored(connection, sizes)
-    declared: Fork | None = None
-    if restored.roots.get(newest.size) != newest.root:
-        parent = _parent(restored, anchor, branches, key)
-        declared = Fork(
-            newest.origin, len(forks) + 1, parent, restored.size, restored.roots[restored.size],
-            newest.size, newest.root, f"{now:%Y-%m-%dT%H:%M:%SZ}", reason,
-        )  # fmt: skip
-        anchor.put(place(declared.number, STATEMENT), signer.sign(str(declared)))
-        forks.append(declared)
-    _write_down(connection, anchor, forks, actor)
-    return declared
+    if restored.roots.get(newest.size) == newest.root:
+        return None
+    parent = _parent(restored, anchor, branches, keys)
+    return Fork(
+        newest.origin, len(forks) + 1, parent, restored.size, restored.roots[restored.size],
+        newest.size, newest.root, f"{now:%Y-%m-%dT%H:%M:%SZ}", reason,
+    )  # fmt: skip
 
 
-def _parent(restored: Restored, anchor: Anchor, branches: list[list[Span]], key: Key) -> int:
+def _parent(restored: Restored, anchor: Anchor, branches: list[list[Span]], keys: list[Key]) -> int:
     """The newest branch of whose log this is an older state. Raises RecordError."""
     for spans in branches:
         notes = {
             size: name for size, name in anchor.notes_along(spans).items() if size <= restored.size
         }
-        newest = newest_of(anchor, [key], spans, anchor.notes_along(spans))
+        newest = newest_of(anchor, keys, spans, anchor.notes_along(spans))
         if newest is None or newest.size < restored.size:
             continue
-        vouched = newest_of(anchor, [key], chain_up_to(spans, restored.size), notes)
+        vouched = newest_of(anchor, keys, chain_up_to(spans, restored.size), notes)
         begin = 0 if vouched is None else vouched.size
         if vouched is not None and restored.roots.get(begin) != vouched.root:
             continue
