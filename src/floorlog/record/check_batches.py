@@ -17,6 +17,7 @@ from floorlog.core.ledger.tree import root
 from floorlog.record.check_log import Log, digest_of
 from floorlog.record.finding import Findings, spans
 from floorlog.record.rows import Connection, Row, Rows, time_us
+from floorlog.record.sealed import Asked, SealedBatches, merged
 from floorlog.record.stored import OpenRow, unpack
 
 LOT_READINGS = 60_000
@@ -134,6 +135,7 @@ class Batches:
         self._values = {"since": since, "series": None if series is None else list(series)}
         self._is_whole = since == "-infinity" and series is None
         self._newest = np.full(1, np.iinfo(np.int64).min)
+        self._sealed = SealedBatches(connection, self._wrong_chunk)
         self.shards = self._open_shards()
         self.readings = self.entries = 0
         self.unanchored_us: int | None = None
@@ -213,6 +215,12 @@ class Batches:
         add(
             where, says, shard=self._name(batch.lease_id), batch=batch.number,
             recorded_us=time_us(batch.recorded),
+        )  # fmt: skip
+
+    def _wrong_chunk(self, row: Row, says: str) -> None:
+        self._findings.evidence(
+            "chunk", f"of batches {row[3]} to {row[4]}: {says}"[:200], shard=self._name(row[1]),
+            series=row[0],
         )  # fmt: skip
 
     def _lost(self, leaves: list[Row]) -> None:
@@ -319,7 +327,12 @@ class Batches:
     def _leaves(
         self, lot: list[Content]
     ) -> tuple[Columns, list[list[bytes]], list[tuple[int, str, str]]]:
-        columns, wrong = unpack([content.rows for content in lot])
+        opened, wrong = unpack([content.rows for content in lot])
+        batches = [content.batch for content in lot]
+        columns = merged(
+            opened,
+            self._sealed.of([Asked(b.lease_id, b.number, b.clock_s, b.stored) for b in batches]),
+        )
         found: list[list[bytes]] = [[] for _ in lot]
         if len(columns.series):
             order, begins = groups(columns, self._registry)

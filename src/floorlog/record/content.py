@@ -21,6 +21,7 @@ from floorlog.record.check_batches import ERRORS, Batch
 from floorlog.record.check_log import shard_values
 from floorlog.record.proof import Known, Logged, Values
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
+from floorlog.record.sealed import Asked, SealedBatches, in_order, merged
 from floorlog.record.stored import OpenRow, unpack
 from floorlog.record.verifier import time_text
 
@@ -73,6 +74,7 @@ class Source:
         self._connection = connection
         self.known = known_of(connection)
         self._shards = {row[0]: row for row in self._all("shards")}
+        self._sealed = SealedBatches(connection, _wrong_chunk)
 
     def entries(self, keys: Sequence[tuple[int, int]]) -> list[Entry]:
         """The entries of these batches (lease id, number), in the order of the log."""
@@ -89,7 +91,8 @@ class Source:
         keys = [(one.batch.lease_id, one.batch.number) for one in entries]
         rows = _by_batch(self._ask("open_rows_of", keys))
         try:
-            columns = unpack([[OpenRow(*row) for row in rows[key]] for key in keys]).columns
+            opened = unpack([[OpenRow(*row) for row in rows[key]] for key in keys]).columns
+            columns = merged(opened, self._read_sealed([one.batch for one in entries]))
             leaves = _leaves(columns, self.known.registry, len(keys))
         except ERRORS as error:
             if len(entries) == 1:
@@ -113,6 +116,18 @@ class Source:
             )
             for n, entry in enumerate(entries)
         ]
+
+    def _read_sealed(self, batches: Sequence[Batch]) -> Columns:
+        """The sealed readings of batches, which may come in any order."""
+        order = sorted(range(len(batches)), key=lambda n: (batches[n].lease_id, batches[n].number))
+        found = self._sealed.of(
+            [
+                Asked(one.lease_id, one.number, one.clock_s, one.stored)
+                for one in (batches[n] for n in order)
+            ]
+        )
+        assert found.batch is not None, "SealedBatches numbers the batches"
+        return in_order(found, np.array(order, np.int64)[found.batch])
 
     def _checked(self, entry: Entry) -> Values:
         """The values of an entry that is the one in the log."""
@@ -233,6 +248,11 @@ def _events(rows: dict[str, list[Row]], registry: Registry) -> list[tuple[bytes,
         *sorted(anomalies, key=lambda one: (one[3], one[0])),
         *sorted(gaps, key=lambda one: one[0]),
     ]
+
+
+def _wrong_chunk(row: Row, says: str) -> None:
+    message = f"a chunk of series {row[0]}, batches {row[3]} to {row[4]}: {says}"
+    raise ValueError(message)
 
 
 def _broken(shard: str, entry: Entry, says: str) -> RecordError:

@@ -129,3 +129,13 @@ JOIN floorlog.series AS s ON s.series_id = c.series_id
 LEFT JOIN floorlog.log_leaf AS g ON g.kind = 22 AND g.lease_id = 0 AND g.id = c.correction_id
 WHERE c.ts_us >= %(from_us)s AND c.ts_us < %(to_us)s AND (%(device)s::text IS NULL OR s.device = %(device)s)
 ORDER BY c.correction_id;
+
+-- :name chunks_of_window
+-- The chunks that hold readings of a shard's batches from one number up to before another, by series and time.
+SELECT c.series_id, c.lease_id, c.count, c.number_min, c.number_max, c.t_min, c.t_max, c.tick_us, c.scale,
+    c.number_narrow, c.number_wide, c.ts_narrow, c.ts, c.ts_wide, c.value_narrow, c.value_scaled, c.value,
+    c.quality, c.arrived, c.flags
+FROM floorlog.chunk AS c
+WHERE int8range((c.lease_id::int8 << 40) + c.number_min, (c.lease_id::int8 << 40) + c.number_max, '[]')
+    && int8range((%(lease_id)s << 40) + %(begin)s, (%(lease_id)s << 40) + %(end)s)
+ORDER BY c.series_id, c.t_min, c.part;

@@ -22,6 +22,7 @@ _TYPES: dict[np.dtype[Any], tuple[int, int]] = {
     np.dtype(np.int16): (21, 1005),
     np.dtype(np.int32): (23, 1007),
     np.dtype(np.int64): (20, 1016),
+    np.dtype(np.float32): (700, 1021),
     np.dtype(np.float64): (701, 1022),
 }
 _BY_ELEMENT: dict[int, np.dtype[Any]] = {element: dtype for dtype, (element, _) in _TYPES.items()}
@@ -34,7 +35,7 @@ def _cells(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def pack(array: NDArray[Any]) -> bytes:
-    """A one-dimensional array of int16, int32, int64 or float64 as PostgreSQL's binary array."""
+    """A one-dimensional array of a type in _TYPES as PostgreSQL's binary array."""
     element, _ = _TYPES[array.dtype]
     if not len(array):
         return struct.pack(">iiI", 0, 0, element)

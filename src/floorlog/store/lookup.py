@@ -1,4 +1,4 @@
-"""Looking readings up under the locks of all shards concerned."""
+"""Looking readings up under the locks of all shards concerned, in open rows and then in chunks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core.protocol import Fenced, Found, Lookup, Rehomed, Stale, StoredReadings
+from floorlog.store import sealed
 from floorlog.store.commit import WINDOW_US
 from floorlog.store.link import Connection
 from floorlog.store.open_row import NOTHING, readings_of, select
 from floorlog.store.queries import sql
+from floorlog.store.sealed import joined
 from floorlog.store.takeover import known
 
 SPAN_GAP_US = 60_000_000
@@ -52,7 +54,8 @@ def look_up(
     rehomed = _rehome(connection, command, at_home, ended)
     if rehomed is not None:
         return rehomed
-    held = _match(_distinct(rows), command.series, command.ts)
+    opened = _match(_distinct(rows), command.series, command.ts)
+    held = joined([opened, sealed.held(connection, command.series, command.ts)])
     windows = {one: at_home[one][1] for one in command.marks_of if one in at_home}
     found = Found(held, newest(connection, windows))
     return found, {lease_id: row[2] for lease_id, row in standing.items()}
@@ -122,21 +125,6 @@ def _match(
     return joined(parts)
 
 
-def joined(parts: list[StoredReadings]) -> StoredReadings:
-    """Readings one after the other."""
-    if not parts:
-        return NOTHING
-    return StoredReadings(
-        np.concatenate([part.series for part in parts]),
-        np.concatenate([part.ts for part in parts]),
-        np.concatenate([part.value for part in parts]),
-        np.concatenate([part.quality for part in parts]),
-        np.concatenate([part.arrival_s for part in parts]),
-        np.concatenate([part.conflict for part in parts]),
-        np.concatenate([part.late for part in parts]),
-    )
-
-
 def newest(connection: Connection, windows: dict[int, int | None]) -> StoredReadings:
     """All readings at the newest time of each series, given the window of that time."""
     parts = []
@@ -169,6 +157,8 @@ def _newest_in(connection: Connection, series: NDArray[np.int32], window: int) -
         if certain == len(series) or cut == begin:
             break
         below, span_us = cut, span_us * WALK_FACTOR
+    seen = joined([seen, sealed.newest(connection, series, begin, end)])
+    latest = _latest(seen)
     at_mark = [
         latest[one] == ts for one, ts in zip(seen.series.tolist(), seen.ts.tolist(), strict=True)
     ]

@@ -14,8 +14,9 @@ from floorlog.core.protocol import (
 )
 from floorlog.core.reading import Kind
 from floorlog.core.series import KnownSeries
+from floorlog.store import sealed
 from floorlog.store.link import Connection, transaction
-from floorlog.store.open_row import readings_of, sort
+from floorlog.store.open_row import NOTHING, readings_of, sort
 from floorlog.store.queries import sql
 
 
@@ -68,8 +69,15 @@ def _tail(connection: Connection, lease_id: int, number: int) -> tuple[StoredBat
     rows: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for row in connection.execute(sql("rows_above"), above, binary=True):
         rows[row[0]].append(row[1:])
+    clocks = {number: clock_s for number, clock_s, _ in heads}
+    parts = sealed.of_shard(connection, lease_id, number, clocks) if heads else {}
     return tuple(
-        StoredBatch(number, clock_s, catalogue, sort(readings_of(rows[number])))
+        StoredBatch(
+            number,
+            clock_s,
+            catalogue,
+            sort(sealed.joined([readings_of(rows[number]), parts.get(number, NOTHING)])),
+        )
         for number, clock_s, catalogue in heads
     )
 
@@ -95,4 +103,6 @@ def foreign(connection: Connection, lease_id: int, since: int) -> ForeignReading
         {"lease_id": lease_id, "since": since, "version": version},
         binary=True,
     ).fetchall()
-    return ForeignReadings(readings_of(rows), version)
+    since_sealed = sealed.foreign(connection, lease_id, since, version)
+    # What is sealed was stored before what is still open.
+    return ForeignReadings(sealed.joined([since_sealed, readings_of(rows)]), version)

@@ -47,7 +47,7 @@ def random_world(record, seed: int):
 
 
 def test_the_view_shows_a_reading_as_it_was(record) -> None:
-    """Times to the µs, states by name, unit, quality, both clocks, flags, batch and slot."""
+    """Times to the µs, states by name, unit, quality, both clocks, flags, batch and half hour."""
     store, lease = record.begin()
     reply = store.register(
         Register(
@@ -69,7 +69,7 @@ def test_the_view_shows_a_reading_as_it_was(record) -> None:
     arrived = datetime.fromtimestamp(7, UTC)
     assert rows == [
         (at(123_456), "press", "level", 71.3, None, "Cel", 0, 2, arrived, 1, 1, START),
-        (at(HOUR), "press", "status", None, "running", None, 0, 0, arrived, 1, 1, START),
+        (at(HOUR), "press", "status", None, "running", None, 0, 0, arrived, 1, 1, at(HOUR)),
     ]
 
 

@@ -1,0 +1,56 @@
+-- What sealing asks of the record.
+
+-- :name quiet_slots
+-- Slots with open rows that no batch has touched for a while, or that have waited long; the oldest first.
+SELECT o.width, o.slot, count(*)
+FROM floorlog.open_row AS o
+GROUP BY o.width, o.slot
+HAVING max(o.recorded_at) < clock_timestamp() - make_interval(secs => %(quiet_s)s)
+    OR min(o.recorded_at) < clock_timestamp() - make_interval(secs => %(age_s)s)
+ORDER BY min(o.recorded_at);
+
+-- :name rows_of_slot
+-- The first open rows of a slot, but those that were stored only now.
+SELECT o.lease_id, o.number, o.part, floorlog.to_us(o.recorded_at), o.clock_s, o.t_min, o.tick_us, o.clock_s,
+    o.series, o.ts, o.ts_wide, o.value, o.quality, o.arrived, o.conflict, o.late
+FROM floorlog.open_row AS o
+WHERE o.width = %(width)s AND o.slot = %(slot)s
+    AND o.recorded_at < clock_timestamp() - make_interval(secs => %(quiet_s)s)
+ORDER BY o.lease_id, o.number, o.part LIMIT %(rows_max)s OFFSET %(skip)s;
+
+-- :name chunks_there
+-- What chunks there are of series in a slot.
+SELECT c.series_id, c.part, c.lease_id, c.count FROM floorlog.chunk AS c
+WHERE c.width = %(width)s AND c.slot = %(slot)s AND c.series_id = ANY (%(series)s) ORDER BY c.series_id, c.part;
+
+-- :name chunks_named
+-- These chunks, in the order in which they are named.
+SELECT floorlog.to_us(c.recorded_min), floorlog.to_us(c.recorded_max),
+    c.series_id, c.lease_id, c.count, c.number_min, c.number_max, c.t_min, c.t_max, c.tick_us, c.scale,
+    c.number_narrow, c.number_wide, c.ts_narrow, c.ts, c.ts_wide, c.value_narrow, c.value_scaled, c.value,
+    c.quality, c.arrived, c.flags
+FROM unnest(%(series)s::int4[], %(widths)s::int2[], %(slots)s::int4[], %(parts)s::int2[])
+    WITH ORDINALITY AS a (series_id, width, slot, part, place)
+JOIN floorlog.chunk AS c ON (c.series_id, c.width, c.slot, c.part) = (a.series_id, a.width, a.slot, a.part)
+ORDER BY a.place;
+
+-- :name small_chunks
+-- Small chunks of narrow slots whose wider slot is over, and that nothing was added to for a while.
+SELECT c.width, c.slot, c.series_id, c.part, c.lease_id, c.count FROM floorlog.chunk AS c
+WHERE c.count < 256 AND c.width = %(width)s
+    AND c.slot < floorlog.to_us(clock_timestamp()) / %(wide_us)s * %(slots)s
+    AND c.recorded_max < clock_timestamp() - make_interval(secs => %(quiet_s)s)
+ORDER BY c.slot, c.series_id, c.part LIMIT %(chunks_max)s;
+
+-- :name state_series
+-- The series whose values are states.
+SELECT s.series_id FROM floorlog.series AS s WHERE s.kind = 1;
+
+-- :name chunk_type
+-- The numbers of a chunk's row type and of its array type.
+SELECT 'floorlog.chunk'::regtype::oid::int8, 'floorlog.chunk[]'::regtype::oid::int8;
+
+-- :name seal
+-- Put chunks in the place of open rows and chunks: refused unless they hold the same.
+SELECT floorlog.seal(%(recorded_from)s::timestamptz, %(recorded_to)s::timestamptz, %(leases)s, %(numbers)s, %(parts)s, %(old_series)s,
+    %(old_widths)s, %(old_slots)s, %(old_parts)s, %(made)s);
