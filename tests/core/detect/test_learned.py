@@ -177,7 +177,7 @@ def test_a_stuck_sensor_is_found_and_released() -> None:
     assert len([e for e in events if e.detector == "novelty" and e.phase == "start"]) <= 1
 
 
-@pytest.mark.parametrize(("hold", "first_s"), [(4, 1095), (10, 1257)])
+@pytest.mark.parametrize(("hold", "first_s"), [(4, 1063), (10, 1171)])
 def test_a_quantised_sensor_that_is_stuck_is_found(hold: int, first_s: int) -> None:
     """A sensor that keeps each value for several readings is stuck when it keeps one far longer."""
     value = np.repeat(np.random.default_rng(2).normal(size=(3000 // hold, 8)), hold, axis=0)

@@ -18,9 +18,9 @@ RUN_MIN = 15.0
 """Equal readings below which nothing is stuck."""
 LASTED_MIN_S = 10.0
 """And seconds."""
-FACTOR = 4.0
-"""A run this many times the longest usual one is stuck, if it is improbable too."""
-SCORE_MIN = 12.0
+TAIL = 6.0
+"""−log10 of the probability of a run so much longer than the longest of all before it."""
+SCORE_MIN = 8.0
 """−log10 of the probability of so long a run, below which it is stuck."""
 CHANGE_MAX = 0.97
 """More surely than this no value changes from one reading to the next."""
@@ -38,10 +38,11 @@ class Stuck(Detector):
     Learns the mean and the longest usual run of equal readings (a decaying maximum), so that
     quantised series, which keep their value for many readings, are judged by how long they usually
     do. If each reading changed with the same chance, a run of n would have the probability
-    (1 − 1 / mean run) to the power n. Stuck is a run of 15 readings and 10 s or more, of 4 times
-    the longest usual one, and less probable than 1 in 10^12. Constant series are never judged, nor
-    is the value at which the series rested for long the last time (a machine that is off). Score:
-    −log10 of that probability. Source: flat-line test of QARTOD (IOOS manual for real-time quality
+    (1 − 1 / mean run) to the power n. Stuck is a run of 15 readings and 10 s or more, less probable
+    than 1 in 10^8, and 6 / log10(runs so far) times the longest usual one: runs that are spread
+    wider than that law have a tail of their own. Constant series are never judged, nor is the value
+    at which the series rested for long the last time (a machine that is off). Score: −log10 of that
+    probability. Source: flat-line test of QARTOD (IOOS manual for real-time quality
     control, test 8), with a learned in place of a fixed run length.
     """
 
@@ -53,7 +54,7 @@ class Stuck(Detector):
         "run_mean": "f8",
         "run_peak": "f8",
         "begun": "i8",
-        "rests": "f8",  # long runs so far
+        "rests": "f8",  # runs so far that were far longer than usual
         "rest": "f8",  # the value of the last one
     }
 
@@ -63,7 +64,7 @@ class Stuck(Detector):
         peak, begun = memory["run_peak"], memory["begun"]
         rests, rest = memory["rests"], memory["rest"]
         moved = sample.change > 0
-        rested = moved & (run >= RUN_MIN)
+        rested = moved & (run >= np.maximum(RUN_MIN, peak + peak))
         np.copyto(rest, sample.previous, where=rested)
         rests += rested
         ended = np.minimum(run, peak + peak + 1.0)
@@ -76,14 +77,15 @@ class Stuck(Detector):
         np.copyto(run, 1.0, where=fresh)
         np.copyto(begun, sample.ts, where=fresh)
         lasted_s = (sample.ts - begun) * 1e-6
-        on = (run >= np.maximum(RUN_MIN, peak * FACTOR)) & (lasted_s >= LASTED_MIN_S)
+        on = (run >= RUN_MIN) & (lasted_s >= LASTED_MIN_S)
         on &= (changes >= CHANGES_MIN) & ((rests == 0.0) | (sample.value != rest))
         score = np.zeros(len(run))
-        long = np.flatnonzero(on | (run > RUN_MIN))
+        long = np.flatnonzero(run >= RUN_MIN)
         if len(long):
             keeps = 1.0 - np.minimum(1.0 / np.maximum(mean[long], 1.0), CHANGE_MAX)
             score[long] = np.minimum(-log10(np.maximum(keeps, 1e-300)) * run[long], SCORE_MAX)
-            on &= score >= SCORE_MIN
+            factor = TAIL / log10(np.maximum(changes[long], CHANGES_MIN))
+            on[long] &= (score[long] >= SCORE_MIN) & (run[long] >= peak[long] * factor)
         stay = ~moved
         return Verdict(on, score, sample.value, stay=stay, since=begun.copy())
 

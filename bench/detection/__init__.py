@@ -1,0 +1,1 @@
+"""The bench of detection: scorers, data-blind baselines, injected faults, cost."""
