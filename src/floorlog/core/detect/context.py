@@ -161,25 +161,24 @@ class _Known:
             return
         ends = np.flatnonzero(np.append(self.row[1:] != self.row[:-1], True))
         begins = np.append(0, ends[:-1] + 1)
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            self._remember(int(self.row[end]), begin, end)
+        row, second = self.row[ends], self.arrival_s[ends]
+        kept = {name: self.memory[name][row] for name in FIELDS}
+        same = self.arrival_s == np.repeat(second, ends - begins + 1)
+        earlier = ends - np.add.reduceat(same.astype(np.int64), begins)
+        inside = earlier >= begins
+        at = np.maximum(earlier, 0)
+        moved = (kept["seen_s"] != NEVER) & (kept["seen_s"] < second)
+        for name, column in (("ts", self.ts), ("value", self.value)):
+            old = kept["earlier_ts" if name == "ts" else "earlier"]
+            outside = np.where(moved, kept[name], old)
+            self._put(row, "earlier", name, np.where(inside, column[at], outside))
+            before = np.where(ends > begins, column[np.maximum(ends - 1, 0)], kept[name])
+            self._put(row, "before", name, before)
+            self.memory[name][row] = column[ends]
+        self.memory["seen_s"][row] = second
 
-    def _remember(self, row: int, begin: int, end: int) -> None:
-        memory, second = self.memory, self.arrival_s[end]
-        earlier = int(np.searchsorted(self.arrival_s[begin : end + 1], second)) + begin - 1
-        if earlier >= begin:
-            memory["earlier_ts"][row] = self.ts[earlier]
-            memory["earlier"][row] = self.value[earlier]
-        elif memory["seen_s"][row] != NEVER and memory["seen_s"][row] < second:
-            memory["earlier_ts"][row] = memory["ts"][row]
-            memory["earlier"][row] = memory["value"][row]
-        if end > begin:
-            memory["before_ts"][row], memory["before"][row] = self.ts[end - 1], self.value[end - 1]
-        else:
-            memory["before_ts"][row] = memory["ts"][row]
-            memory["before"][row] = memory["value"][row]
-        memory["seen_s"][row], memory["ts"][row] = second, self.ts[end]
-        memory["value"][row] = self.value[end]
+    def _put(self, row: Places, which: str, name: str, column: Times | Floats) -> None:
+        self.memory[f"{which}_ts" if name == "ts" else which][row] = column
 
 
 def _suppressed(
@@ -194,24 +193,25 @@ def _suppressed(
     found = now.copy()
     follows = np.flatnonzero((settle_s > 0) & usable & (rules.mode_row[row] != NONE))
     order = follows[np.lexsort((readings.ts[follows], row[follows]))]
-    begin = 0
-    while begin < len(order):
-        who = row[order[begin]]
-        end = begin + int(np.searchsorted(row[order[begin:]], who, side="right"))
-        mine = order[begin:end]
-        held = np.maximum.accumulate(np.where(now[mine], readings.ts[mine], memory["held_ts"][who]))
-        since = (readings.ts[mine] - held).astype(np.float64)
-        found[mine] |= (held != NEVER) & (since <= settle_s[mine] * MICROSECONDS)
-        memory["held_ts"][who] = held[-1]
-        begin = end
+    if not len(order):
+        return found
+    who, ts = row[order], readings.ts[order]
+    places = np.arange(len(order))
+    first = np.append(True, who[1:] != who[:-1])
+    begin = np.maximum.accumulate(np.where(first, places, 0))
+    last = np.maximum.accumulate(np.where(now[order], places, -1))
+    held = np.where(last >= begin, ts[np.maximum(last, 0)], memory["held_ts"][who])
+    since = (ts - np.maximum(held, 0)).astype(np.float64)
+    found[order] |= (held != NEVER) & (since <= settle_s[order] * MICROSECONDS)
+    ends = np.append(first[1:], True)
+    memory["held_ts"][who[ends]] = held[ends]
     return found
 
 
 def _excluded(row: Places, ts: Times, asked: Asked) -> Flags:
     found = np.zeros(len(row), np.bool_)
-    for who, spans in asked.spans.items():
+    for who in set(np.unique(row).tolist()) & asked.spans.keys():
         mine = np.flatnonzero(row == who)
-        if len(mine):
-            for begin_us, end_us in spans:
-                found[mine] |= (ts[mine] >= begin_us) & (ts[mine] < end_us)
+        for begin_us, end_us in asked.spans[who]:
+            found[mine] |= (ts[mine] >= begin_us) & (ts[mine] < end_us)
     return found
