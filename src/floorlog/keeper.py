@@ -30,6 +30,7 @@ ROUND_SECONDS = 2.0
 BUSY_SECONDS = 0.05  # between steps while there is more to do
 RETRY_SECONDS = 3.0
 SESSION_SECONDS = 30.0
+LATE_SECONDS = 60.0  # an entry is to be anchored within this
 Stamp = Callable[[str, bytes], None]
 
 
@@ -84,6 +85,7 @@ class Keeper:
         pause_s = 0.0
         while not self.stopping.wait(pause_s):
             pause_s = self._attempt(self.round)
+            self._tell()
         self._attempt(self._finish)
         self._link.close()
 
@@ -98,19 +100,24 @@ class Keeper:
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
-        self._tell(sequencer)
         return BUSY_SECONDS if added >= LEAVES_MAX else ROUND_SECONDS
 
-    def _tell(self, sequencer: Sequencer) -> None:
-        """Measure, once a minute, for how long there has been something that is not anchored."""
+    def _tell(self) -> None:
+        """Say once a minute for how long there has been something that is not anchored.
+
+        Also while nothing can be: that is when it matters.
+        """
         now_s = time.monotonic()
-        if self._measures is None or now_s - self._told_at < FLUSH_SECONDS:
+        if self._sequencer is None or now_s - self._told_at < FLUSH_SECONDS:
             return
         newest = self._publisher.newest
-        is_whole = newest is not None and sequencer.tree.size <= newest.size
+        is_whole = newest is not None and self._sequencer.tree.size <= newest.size
         age_s = 0.0 if is_whole else now_s - max(self._anchored_at, self._began_at)
-        self._measures.observe("anchor_age_s", round(age_s, 1))
-        self._measures.flush(time.time_ns() // 1_000_000)
+        if age_s > LATE_SECONDS:
+            log.error("NOTHING WAS ANCHORED for %.0f s: what is newer is not proven yet", age_s)
+        if self._measures is not None:
+            self._measures.observe("anchor_age_s", round(age_s, 1))
+            self._measures.flush(time.time_ns() // 1_000_000)
         self._told_at = now_s
 
     def _finish(self) -> float:

@@ -17,6 +17,10 @@ SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf;
 SELECT position, hash FROM floorlog.log_leaf
 WHERE position >= %(begin)s AND position < %(end)s ORDER BY position;
 
+-- :name newest_copy
+-- The largest size of which a note was anchored, by the copies here; 0 for none.
+SELECT coalesce(max(n.size), 0)::int8 FROM floorlog.note AS n;
+
 -- :name add_note
 -- Keep a copy of an anchored note beside the record, once.
 INSERT INTO floorlog.note (size, body)

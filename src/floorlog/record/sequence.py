@@ -52,6 +52,7 @@ class Sequencer:
         """
         self._frontier = frontier
         size = self._size()
+        self._check_copies(0 if anchored is None else anchored.size)
         if anchored is not None:
             if size < anchored.size:
                 raise _forked(f"SHRANK: it has {size} leaves, but {anchored.size} are anchored")
@@ -85,6 +86,17 @@ class Sequencer:
         row = self._connection.execute(QUERIES["log_size"].text, binary=True).fetchone()
         assert row is not None, "an aggregate returns a row"
         return int(row[0])
+
+    def _check_copies(self, anchored_size: int) -> None:
+        """A copy is made of what is anchored: one of more says that anchors are gone."""
+        row = self._connection.execute(QUERIES["newest_copy"].text, binary=True).fetchone()
+        assert row is not None, "an aggregate returns a row"
+        if row[0] > anchored_size:
+            raise RecordError(
+                f"THE ANCHORS ARE GONE: {row[0]} leaves were anchored, {anchored_size} are now",
+                where="anchor",
+                fix="mount or name the place where they are (FLOORLOG_ANCHOR), or put them back",
+            )
 
     def _check(self) -> None:
         """See that the last leaf that was read is there, and as it was."""

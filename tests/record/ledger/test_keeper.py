@@ -1,6 +1,8 @@
 """The keeper: positions, roots and notes; and what it refuses to sign."""
 
+import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from floorlog.core.ledger.note import VerifierKey
 from floorlog.core.ledger.tree import Growing, root
 from floorlog.errors import InputError, RecordError
 from floorlog.keeper import RETRY_SECONDS
+from floorlog.metrics import Measures
 from floorlog.record.anchor import Directory, note_name, notes_of, open_signer
 from floorlog.record.verifier import Key
 
@@ -146,3 +149,46 @@ def test_many_leaves_at_once_make_the_same_tree() -> None:
         other.extend(leaves[place:end])
         assert (one.size, one.root()) == (other.size, other.root())
         place = end
+
+
+def test_an_anchor_that_is_away_is_told(written, monkeypatch, caplog) -> None:
+    """Leaves get their positions all the same; the age is measured, and all is made good."""
+    monkeypatch.setattr("floorlog.keeper.LATE_SECONDS", 0)
+    monkeypatch.setattr("floorlog.keeper.FLUSH_SECONDS", 0)
+    lines: list[str] = []
+    keeper = written.keeper()
+    keeper._measures = Measures("test", lines.append)
+    lead(keeper)
+    keeper._tell()
+    assert json.loads(lines[-1])["anchor_age_s"] in (0, [0], [0.0])
+    assert "NOTHING WAS ANCHORED" not in caplog.text
+    place = written.directory / "anchors"
+    place.rename(written.directory / "away")
+    place.write_text("no directory")
+    more(written)
+    size = written.run("SELECT count(*) FROM floorlog.log_leaf")
+    assert keeper._attempt(keeper.round) == RETRY_SECONDS
+    assert written.run("SELECT count(*) FROM floorlog.log_leaf") > size
+    keeper._tell()
+    assert "NOTHING CAN BE ANCHORED" in caplog.text
+    assert "NOTHING WAS ANCHORED" in caplog.text
+    age = json.loads(lines[-1])["anchor_age_s"]
+    assert (age[0] if isinstance(age, list) else age) > 0
+    place.unlink()
+    (written.directory / "away").rename(place)
+    keeper.round()
+    keeper._link.close()
+    assert anchored(written)[-1].size == written.run("SELECT count(*) FROM floorlog.log_leaf")[0][0]
+
+
+def test_anchors_that_are_gone_are_not_begun_anew(written) -> None:
+    """A place that is empty, such as a disk that is not mounted: refused, in one line."""
+    place = written.directory / "anchors"
+    place.rename(written.directory / "away")
+    with pytest.raises(RecordError, match="THE ANCHORS ARE GONE"):
+        written.keep()
+    shutil.rmtree(place)
+    (written.directory / "away").rename(place)
+    written.anchor.path.joinpath(note_name(written.anchor.sizes()[-1])).unlink()
+    with pytest.raises(RecordError, match="THE ANCHORS ARE GONE"):
+        written.keep()
