@@ -27,10 +27,12 @@ from floorlog.local.supervisor import Supervisor
 from floorlog.store.catalogue import put_catalogue
 from floorlog.store.migrate import LOGIN_ROLES, OPERATOR, READER, WRITER, migrate
 from floorlog.store.postgres import Store
+from floorlog.web.access import Loopback
 from floorlog.web.app import make_app
 from floorlog.web.feed import Feed
 from floorlog.web.health import Gauge
 from floorlog.web.record import Record, RecordReader
+from floorlog.web.services import Services
 
 LEASE_SECONDS = 5.0
 
@@ -193,7 +195,7 @@ class Page:
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = HTTPServer(make_app(self.feed, self.record))
+        server = HTTPServer(make_app(Services(self.feed, self.record, Loopback())))
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)
@@ -263,7 +265,7 @@ def open_page(plant: Plant) -> Iterator[Callable[..., Page]]:
     made: list[Page] = []
 
     def make(endpoint: Endpoint | None = None, dsn: str | None = None) -> Page:
-        made.append(Page(dsn or plant.dsn(), endpoint or plant.servers.endpoint))
+        made.append(Page(dsn or plant.dsn(OPERATOR), endpoint or plant.servers.endpoint))
         return made[-1]
 
     yield make

@@ -124,6 +124,6 @@ def test_a_record_that_is_away_is_said(plant, open_page, until):
     page = open_page(dsn=plant.dsn() + "_that_is_not_there")
     until(lambda: "not yet" not in page.json("/api/v1/health", 503)["record"])
     assert "database" in page.json("/api/v1/health", 503)["record"]
-    assert "the record does not answer" in page.json("/api/v1/status", 503)["error"]
+    assert "the record does not answer" in page.json("/api/v1/status", 503)["detail"]
     assert page.json("/healthz") == {"alive": True}
     assert page.get("/")[0].status == 200

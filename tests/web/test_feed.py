@@ -178,7 +178,7 @@ def test_too_many_pages_are_refused(bare_page):
     while (client := bare_page.feed.join(lambda: None)) is not None:
         clients.append(client)
     assert len(bare_page.feed._clients) == CLIENTS_MAX
-    assert "too many pages" in bare_page.json("/api/v1/live", 503)["error"]
+    assert "too many pages" in bare_page.json("/api/v1/live", 503)["detail"]
     for client in clients:
         bare_page.feed.leave(client)
 

@@ -5,12 +5,25 @@ import json
 import msgspec
 import psycopg
 
-from floorlog.errors import InputError, ServiceError
+from floorlog.errors import Illegal, InputError, ServiceError
 from floorlog.store.link import Connection, transaction
 from floorlog.store.queries import sql
 
 
-def put_catalogue(dsn: str, body: bytes) -> int:
+def require_version(version: int, made_from: int) -> int:
+    """The newest version. Raises Illegal where the change was made from another."""
+    if version != made_from:
+        raise Illegal(
+            f"version {version} is the newest, not {made_from}",
+            where="catalogue",
+            fix="read it again, and make the change anew",
+        )
+    return version
+
+
+def put_catalogue(
+    dsn: str, body: bytes, *, made_from: int | None = None, actor: str | None = None
+) -> int:
     """Make this the newest version of the catalogue, unless it is already; returns its number.
 
     What operators said (`acts`) stays in force where the new body says nothing of it.
@@ -18,8 +31,11 @@ def put_catalogue(dsn: str, body: bytes) -> int:
     Args:
         dsn: a role that may add versions: the writer or the operator.
         body: JSON, kept byte for byte where no acts are added to it.
+        made_from: the version that it must follow; None: any.
+        actor: who does it, for an audit event in the same transaction; None: no event.
 
     Raises:
+        Illegal: another version came in between.
         InputError: the body is not JSON, or holds what PostgreSQL cannot keep.
         ServiceError: the record cannot be reached.
     """
@@ -32,7 +48,7 @@ def put_catalogue(dsn: str, body: bytes) -> int:
         ) from error
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=5) as connection:
-            return _put(connection, text)
+            return _put(connection, text, made_from, actor)
     except psycopg.DataError as error:
         raise InputError(
             f"the record cannot keep it: {error.diag.message_primary or error}",
@@ -53,14 +69,20 @@ def newest(connection: Connection) -> tuple[int, str]:
     return (-1, "{}") if row is None else (row[0], row[1])
 
 
-def _put(connection: Connection, text: str) -> int:
+def _put(connection: Connection, text: str, made_from: int | None, actor: str | None) -> int:
     with transaction(connection):
         connection.execute(sql("lock_catalogue"))
         version, before = newest(connection)
+        if made_from is not None:
+            require_version(version, made_from)
         text = _with_acts(text, before)
         if version >= 0 and before == text:
             return version
         connection.execute(sql("add_catalogue"), {"version": version + 1, "body": text})
+        if actor is not None:
+            detail = json.dumps({"version": version + 1})
+            audit = {"actor": actor, "action": "catalogue.put", "detail": detail}
+            connection.execute(sql("add_audit"), audit)
         return version + 1
 
 

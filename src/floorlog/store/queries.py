@@ -37,7 +37,7 @@ def parse(text: str) -> dict[str, Query]:
     return found
 
 
-FILES = ("queries.sql", "chunks.sql", "alarms.sql", "detection.sql")
+FILES = ("queries.sql", "chunks.sql", "alarms.sql", "detection.sql", "pages.sql")
 QUERIES = parse(
     "".join(files("floorlog.store").joinpath(name).read_text("utf-8") for name in FILES)
 )

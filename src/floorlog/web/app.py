@@ -15,39 +15,35 @@ from floorlog.cache import endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import PortInUse
 from floorlog.source.secret import Login
-from floorlog.web import api, pages
+from floorlog.web import pages, table
+from floorlog.web.access import Loopback
+from floorlog.web.endpoint import Api
 from floorlog.web.feed import Feed
 from floorlog.web.guard import LOOPBACK_HOSTS
 from floorlog.web.health import Gauge
 from floorlog.web.record import Record, RecordReader
+from floorlog.web.services import Services
 
 HERE = Path(__file__).parent
-BODY_BYTES_MAX = 65_536
+BODY_BYTES_MAX = 4 << 20
 IDLE_SECONDS_MAX = 60
 
 
-def make_app(
-    feed: Feed, record: Record, hosts: frozenset[str] | None = LOOPBACK_HOSTS
-) -> Application:
+def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) -> Application:
     """Everything that answers.
 
     Args:
-        feed: started by the caller.
-        record: for questions that the feed does not answer.
+        services: the feed, started by the caller, and the rest.
         hosts: names that the page is reached by, in lower case; None lets any pass.
     """
-    own = {"feed": feed, "record": record}
     return Application(
         [
             ("/", pages.Overview),
             ("/device", pages.Device),
-            ("/healthz", api.Alive),
-            ("/api/v1/health", api.HealthOfAll, own),
-            ("/api/v1/last", api.LastOfAll, own),
-            ("/api/v1/anomalies", api.Anomalies, own),
-            ("/api/v1/status", api.StatusOfAll, own),
-            ("/api/v1/readings", api.ReadingsOfSeries, own),
-            ("/api/v1/live", api.Live, own),
+            *(
+                (path, Api, {"routes": routes, "services": services})
+                for path, routes in table.by_path().items()
+            ),
             ("/static/(.*)", pages.Static, {"path": str(HERE / "static")}),
         ],
         default_handler_class=pages.Missing,
@@ -83,14 +79,14 @@ def serve(
     endpoint = endpoint_of(settings)
     record = Record(lambda: RecordReader(dsn))
     feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
-    asyncio.run(_serve(feed, record, settings.web_port if port is None else port, ready))
+    services = Services(feed, record, Loopback(), settings.anchor)
+    asyncio.run(_serve(services, settings.web_port if port is None else port, ready))
 
 
-async def _serve(
-    feed: Feed, record: Record, port: int, ready: Callable[[str], None] | None
-) -> None:
+async def _serve(services: Services, port: int, ready: Callable[[str], None] | None) -> None:
+    feed, record = services.feed, services.record
     server = HTTPServer(
-        make_app(feed, record),
+        make_app(services),
         max_body_size=BODY_BYTES_MAX,
         max_buffer_size=BODY_BYTES_MAX,
         idle_connection_timeout=IDLE_SECONDS_MAX,

@@ -5,12 +5,15 @@ from collections.abc import Iterable
 import msgspec
 
 from floorlog.cache import Last, LiveAnomaly
+from floorlog.core.alarm import Priority, State
 from floorlog.core.catalogue import Catalogue
+from floorlog.store.alarms import AlarmName, StoredAlarm
 from floorlog.store.answers import Finding, SeriesName
 
 SERIES_MAX = 20_000
 OPEN_MAX = 5_000
 ENDED_MAX = 100
+NOT_NORMAL = tuple(str(state) for state in State if state is not State.NORMAL)
 
 Name = tuple[str, str]
 Value = tuple[int, int, int, int, float | str]
@@ -55,6 +58,25 @@ class Shown(msgspec.Struct, frozen=True):
         return (self.device, self.metric, self.detector, self.start)
 
 
+class Alarm(msgspec.Struct, frozen=True):
+    """An alarm as it stands; times in µs UTC, `until` of its shelf."""
+
+    device: str
+    metric: str
+    detector: str
+    state: str
+    active: bool
+    priority: str
+    raised: int
+    until: int
+    changed: int
+    event_id: int
+    reason: str
+    event: str
+    actor: str
+    comment: str
+
+
 class Board:
     """Series, values and findings; every change says what there is to tell.
 
@@ -65,6 +87,8 @@ class Board:
         self.series: list[Description] = []
         self.values: dict[int, Value] = {}
         self.findings: dict[tuple[str, str, str, int], Shown] = {}
+        self.alarms: dict[AlarmName, Alarm] = {}
+        self.knows_alarms = False
         self.left_out = 0
         self._index: dict[Name, int] = {}
         self._catalogue = Catalogue()
@@ -119,6 +143,36 @@ class Board:
             for e in events
         )  # fmt: skip
 
+    def take_alarms(self, stored: list[StoredAlarm], *, whole: bool) -> list[Alarm]:
+        """Alarms as the record has them; returns those that changed. Normal ones are let go.
+
+        Args:
+            stored: some, or with `whole` every one that is not normal.
+            whole: what is not among them is normal.
+        """
+        self.knows_alarms = True
+        news = []
+        if whole:
+            for name in set(self.alarms) - {one.name for one in stored}:
+                gone = self.alarms.pop(name)
+                news.append(msgspec.structs.replace(gone, state=str(State.NORMAL), active=False))
+        for one in stored:
+            old = self.alarms.get(one.name)
+            if old is not None and old.event_id > one.event_id:
+                continue
+            new = _alarm(one)
+            if new == old or (old is None and one.state == State.NORMAL):
+                continue
+            if one.state == State.NORMAL:
+                del self.alarms[one.name]
+            elif old is None and len(self.alarms) >= OPEN_MAX:
+                self.left_out += 1
+                continue
+            else:
+                self.alarms[one.name] = new
+            news.append(new)
+        return news
+
     def _keep(self, findings: Iterable[Shown]) -> list[Shown]:
         news = []
         for new in findings:
@@ -164,6 +218,14 @@ class Board:
         if asked.range is not None:
             made.range_lo, made.range_hi = asked.range.lo, asked.range.hi
         return made
+
+
+def _alarm(one: StoredAlarm) -> Alarm:
+    return Alarm(
+        one.device, one.metric, one.detector, one.state, one.active, Priority.of(one.priority),
+        one.raised, one.until, one.changed, one.event_id, one.reason, one.event, one.actor,
+        one.comment,
+    )  # fmt: skip
 
 
 def _finite(number: float) -> float | None:

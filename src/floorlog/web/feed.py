@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
 from collections import deque
@@ -12,28 +13,74 @@ import msgspec
 
 from floorlog.cache import Changed, Endpoint, Heard, Last, Lost, Whole, listen
 from floorlog.errors import FloorlogError
+from floorlog.store.alarms import StoredAlarm
 from floorlog.store.answers import Finding
-from floorlog.web.board import Board
+from floorlog.web.board import NOT_NORMAL, Board
 from floorlog.web.health import Gauge, Health
 from floorlog.web.record import Answers, Record, last_of
 
 log = logging.getLogger("floorlog.web")
 
-CLIENTS_MAX = 64
+CLIENTS_MAX = 256
 MESSAGES_MAX = 120  # two minutes of a page that reads nothing
 BYTES_MAX = 16 * 1024 * 1024
 BEAT_SECONDS = 1.0
+KEPT_SECONDS = 120.0  # what a page that comes back within it is told of what it missed
+KEPT_BYTES_MAX = 16 * 1024 * 1024
+ALARMS_ROWS_MAX = 5_000
+ALARMS_WINDOW_SECONDS = 120
 FINDINGS_ROWS_MAX = 1_000
 FINDINGS_WINDOW_SECONDS = 3_600
 # How often the record is asked: while the cache tells what moves, and while it is away.
-EVERY_SECONDS = {"status": 1.0, "names": 10.0, "size": 10.0, "values": 30.0, "findings": 3.0}
+EVERY_SECONDS = {"status": 1.0, "names": 10.0, "size": 10.0, "values": 30.0, "findings": 3.0,
+                 "alarms": 1.0}  # fmt: skip
 WITHOUT_CACHE_SECONDS = {"values": 1.0, "findings": 1.0}
 UNWATCHED_FACTOR = 5.0
 
 
-def event(kind: str, content: object) -> bytes:
-    """A server-sent event."""
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(content))
+def event(kind: str, content: object, name: str = "") -> bytes:
+    """A server-sent event; one with a name can be gone on from."""
+    told = f"id: {name}\n".encode() if name else b""
+    return b"%sevent: %s\ndata: %s\n\n" % (told, kind.encode(), msgspec.json.encode(content))
+
+
+class Kept:
+    """What was told lately, so that a page that comes back misses nothing.
+
+    Names are `boot-number`: after a restart of the process no page goes on from another's numbers.
+    """
+
+    def __init__(self) -> None:
+        self._boot = secrets.token_hex(4)
+        self._told: deque[tuple[float, int, bytes]] = deque()
+        self._bytes = 0
+        self._number = 0
+
+    @property
+    def newest(self) -> str:
+        """The name of the newest event."""
+        return f"{self._boot}-{self._number}"
+
+    def add(self, kind: str, content: object) -> bytes:
+        """Make an event and keep it, as long as time and bytes allow."""
+        self._number += 1
+        message = event(kind, content, self.newest)
+        now_s = time.monotonic()
+        self._told.append((now_s, self._number, message))
+        self._bytes += len(message)
+        while self._bytes > KEPT_BYTES_MAX or now_s - self._told[0][0] > KEPT_SECONDS:
+            self._bytes -= len(self._told.popleft()[2])
+        return message
+
+    def since(self, name: str) -> list[bytes] | None:
+        """What was told after an event; None where that is not known any more."""
+        boot, _, digits = name.partition("-")
+        if boot != self._boot or not digits.isdecimal() or int(digits) > self._number:
+            return None
+        first = self._told[0][1] if self._told else self._number + 1
+        if int(digits) + 1 < first:
+            return None
+        return [message for _, number, message in self._told if number > int(digits)]
 
 
 class Client:
@@ -100,6 +147,7 @@ class Feed:
         self._gauge = gauge
         self._size_bytes: int | None = None
         self._clients: set[Client] = set()
+        self._kept = Kept()
         self._stopping = threading.Event()
         self._due_s: dict[str, float] = dict.fromkeys(EVERY_SECONDS, 0.0)
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,17 +171,31 @@ class Feed:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 5.0)
 
-    def join(self, hang_up: Callable[[], None]) -> Client | None:
-        """A new page, told everything first; None when there are too many."""
+    def join(self, hang_up: Callable[[], None], last: str = "") -> Client | None:
+        """A new page, told everything first; None when there are too many.
+
+        Args:
+            hang_up: cuts the connection.
+            last: the name of the last event that it got before; then it is told what it missed.
+        """
         if len(self._clients) >= CLIENTS_MAX:
             return None
         if not self._clients:
             # Nobody looked: what is known may be seconds old.
-            self._hurry("status", "values", "findings")
+            self._hurry("status", "values", "findings", "alarms")
         client = Client(hang_up)
-        client.put(event("board", self.whole()))
+        missed = self._kept.since(last) if last else None
+        if missed is None:
+            client.put(event("board", self.whole(), self._kept.newest))
+        else:
+            client.put(b"".join(missed) + event("pulse", self.pulse()))
         self._clients.add(client)
         return client
+
+    @property
+    def clients(self) -> int:
+        """How many pages follow."""
+        return len(self._clients)
 
     def leave(self, client: Client) -> None:
         """A page that is gone."""
@@ -146,6 +208,7 @@ class Feed:
             "series": self.board.series,
             "values": list(self.board.values.values()),
             "findings": list(self.board.findings.values()),
+            "alarms": list(self.board.alarms.values()),
             **self.pulse(),
         }
 
@@ -174,6 +237,8 @@ class Feed:
                 self._tell_values(values)
                 if news := self.board.take_live(anomalies):
                     self._tell("findings", news)
+                    # Stored before it was told: the record knows the alarm already.
+                    self._hurry("alarms")
 
     def _tell_values(self, values: Iterable[Last]) -> None:
         added, moved = self.board.take_values(values)
@@ -184,9 +249,9 @@ class Feed:
             self._tell("values", moved)
 
     def _tell(self, kind: str, content: object) -> None:
-        if not self._clients:
-            return
-        message = event(kind, content)
+        self._send(self._kept.add(kind, content))
+
+    def _send(self, message: bytes) -> None:
         for client in list(self._clients):
             client.put(message)
 
@@ -202,7 +267,8 @@ class Feed:
 
     async def _beat(self) -> None:
         while True:
-            self._tell("pulse", self.pulse())
+            if self._clients:
+                self._send(event("pulse", self.pulse()))
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _look(self) -> None:
@@ -213,6 +279,7 @@ class Feed:
             "size": self._look_at_size,
             "values": self._look_at_values,
             "findings": self._look_at_findings,
+            "alarms": self._look_at_alarms,
         }
         while True:
             for name, act in acts.items():
@@ -229,6 +296,7 @@ class Feed:
         if self.record_fault is None:
             log.warning("%s", error)
         self.record_fault = str(error)
+        self.board.knows_alarms = False  # what changes meanwhile is not in the window afterwards
         self._due_s[name] = time.monotonic() + 1.0
 
     def _pause_s(self, name: str) -> float:
@@ -263,3 +331,20 @@ class Feed:
 
         if news := self.board.take_stored(await self._record.ask(recent)):
             self._tell("findings", news)
+
+    def hurry_alarms(self) -> None:
+        """Somebody changed alarms through this process: tell the pages at once."""
+        self._hurry("alarms")
+
+    async def _look_at_alarms(self) -> None:
+        first = not self.board.knows_alarms
+        since = (int(time.time()) - ALARMS_WINDOW_SECONDS) * 1_000_000
+
+        def recent(answers: Answers) -> list[StoredAlarm]:
+            if first:
+                return answers.alarms(states=NOT_NORMAL, rows_max=ALARMS_ROWS_MAX)
+            # As with findings: a window, for numbers of events do not commit in order.
+            return answers.changed_alarms(since, ALARMS_ROWS_MAX)
+
+        if news := self.board.take_alarms(await self._record.ask(recent), whole=first):
+            self._tell("alarms", news)

@@ -1,9 +1,12 @@
 """What every answer of the page carries, and which hosts it answers for."""
 
+from collections.abc import Awaitable
+
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
-from floorlog.errors import FloorlogError, ServiceError
+from floorlog.errors import FloorlogError
+from floorlog.web.problem import MEDIA_TYPE, problem_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -41,34 +44,31 @@ class Guarded(RequestHandler):
             self.set_header(name, value)
         self.set_header("Cache-Control", "no-store")
 
-    def prepare(self) -> None:
+    def prepare(self) -> Awaitable[None] | None:
         """Refuse a request that was meant for another host."""
         hosts = self.settings.get("hosts")
         if hosts is not None and host_of(self.request.host) not in hosts:
             raise HTTPError(421, reason="Misdirected Request")
+        return None
 
     def data_received(self, chunk: bytes) -> None:
         """Nothing is taken in."""
 
     def write_error(self, status_code: int, **details: object) -> None:
-        """One line of JSON: what is wrong, and how to mend it."""
+        """A problem: what is wrong, and how to mend it."""
         caught = details.get("exc_info")
-        error = caught[1] if isinstance(caught, tuple) else None
-        what = self._reason
-        if isinstance(error, FloorlogError):
-            status_code = 503 if isinstance(error, ServiceError) else 400
-            self.set_status(status_code)
-            what = str(error)
-        elif isinstance(error, HTTPError) and error.log_message:
-            what = error.log_message
-        self.send({"error": what})
+        found = problem_of(
+            caught[1] if isinstance(caught, tuple) else None, status_code, self._reason
+        )
+        self.set_status(found.status)
+        self.send(found, MEDIA_TYPE)
 
     def log_exception(self, kind: object, error: object, trace: object) -> None:
         """What a person can mend is no crash: no trace of it in the log."""
         if not isinstance(error, FloorlogError):
             super().log_exception(kind, error, trace)  # type: ignore[arg-type] # as Tornado gave them
 
-    def send(self, content: object) -> None:
+    def send(self, content: object, media_type: str = "application/json; charset=utf-8") -> None:
         """Answer with JSON."""
-        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Content-Type", media_type)
         self.finish(msgspec.json.encode(content))

@@ -4,17 +4,16 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
-
-import psycopg
+from typing import TypeVar
 
 from floorlog.cache import Last
 from floorlog.core.catalogue import Catalogue
 from floorlog.errors import ServiceError
-from floorlog.store.answers import Finding, SeriesName, Status, StoredValue
-from floorlog.store.link import string_of
-from floorlog.store.queries import sql
-from floorlog.store.reader import Reader
+from floorlog.record.anchor import Anchor
+from floorlog.record.prove import Proven, prove
+from floorlog.store.answers import StoredValue
+from floorlog.store.browser import Browser
+from floorlog.store.catalogue import put_catalogue, require_version
 
 THREADS = 2
 WAITING_MAX = 32
@@ -22,56 +21,38 @@ WAITING_MAX = 32
 T = TypeVar("T")
 
 
-class Answers(Protocol):
-    """What the page asks of the record; each method may raise ServiceError."""
+class RecordReader(Browser):
+    """The store's reader, which knows the newest catalogue besides; kept while it is the newest."""
 
-    def status(self) -> Status:
-        """Counts, shards and workers."""
-
-    def size_bytes(self) -> int:
-        """What the record takes on disk."""
-
-    def series(self) -> list[SeriesName]:
-        """Every series."""
-
-    def last_values(self) -> list[StoredValue]:
-        """The newest reading of every series."""
-
-    def readings(
-        self, device: str, metric: str, begin: int, end: int, rows_max: int
-    ) -> list[StoredValue]:
-        """Readings of one series, newest first."""
-
-    def findings(self, since: int, rows_max: int) -> list[Finding]:
-        """Findings that are open or were recorded or ended since then."""
-
-    def rejects_by_code(self, since: int) -> dict[str, int]:
-        """Rejects since then by code."""
-
-    def catalogue(self) -> Catalogue:
-        """The newest version of the catalogue."""
-
-    def close(self) -> None:
-        """End the connection."""
-
-
-class RecordReader(Reader):
-    """The store's reader, which knows the newest catalogue besides."""
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
+        self._known: tuple[int, Catalogue] = (-1, Catalogue())
 
     def catalogue(self) -> Catalogue:
         """The newest version of the catalogue. Raises ServiceError, InputError."""
-        try:
-            with psycopg.connect(
-                string_of(self._dsn), autocommit=True, connect_timeout=5
-            ) as connection:
-                row = connection.execute(sql("newest_catalogue")).fetchone()
-        except psycopg.Error as error:
-            raise ServiceError(
-                f"the catalogue cannot be read: {str(error).strip().splitlines()[0]}",
-                where="database",
-                fix="see that it runs and is migrated",
-            ) from error
-        return Catalogue.decode(row[1].encode()) if row else Catalogue()
+        found = self.catalogue_now()
+        if found.version != self._known[0]:
+            self._known = (found.version, Catalogue.decode(found.body.encode()))
+        return self._known[1]
+
+    def put_catalogue(self, body: bytes, *, made_from: int, actor: str, dry_run: bool) -> int:
+        """Make a catalogue the newest version; see the store's. A dry run only compares versions.
+
+        Raises:
+            Illegal: another version than `made_from` is the newest.
+        """
+        if dry_run:
+            return require_version(self.catalogue_now().version, made_from)
+        return put_catalogue(self._dsn, body, made_from=made_from, actor=actor)
+
+    def prove(
+        self, anchor: Anchor, key: str, device: str, metric: str, ts_us: int, which: int
+    ) -> Proven:
+        """Prove a reading; see record.prove."""
+        return prove(self._dsn, anchor, key, device, metric, ts_us, which)
+
+
+Answers = RecordReader
 
 
 class TooBusy(ServiceError):

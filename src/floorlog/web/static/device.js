@@ -52,7 +52,7 @@ class Card {
     try {
       const answer = await fetch(`/api/v1/readings?${query}`);
       const content = await answer.json();
-      if (!answer.ok) throw new Error(content.error);
+      if (!answer.ok) throw new Error(content.detail);
       // A conflict does not move the line: the first stands.
       this.trend.add(content.readings.filter(([, , , flags]) => !(flags & 1)));
     } catch (error) {

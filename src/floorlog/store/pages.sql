@@ -1,0 +1,63 @@
+-- What pages and programs read a page at a time. Each page begins after the last row of the one before.
+
+-- :name readings_forward
+-- Readings of one series from a time on, the oldest first, without the first so many.
+SELECT floorlog.to_us(ts), value, text, quality, flags, floorlog.to_us(recorded_at)
+FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
+ORDER BY ts, recorded_at, flags, value, text, quality LIMIT %(rows_max)s OFFSET %(skip)s;
+
+-- :name trend_of_readings
+-- The readings that stand of one series by bucket, their extremes with the times of these.
+SELECT b.bucket, b.low, floorlog.to_us(b.low_at), b.high, floorlog.to_us(b.high_at), b.mean, b.count, b.good FROM (
+    SELECT (floorlog.to_us(r.ts) - %(origin)s) / %(width)s AS bucket, min(r.value) AS low, max(r.value) AS high,
+        (array_agg(r.ts ORDER BY r.value, r.ts))[1] AS low_at,
+        (array_agg(r.ts ORDER BY r.value DESC, r.ts))[1] AS high_at,
+        avg(r.value) AS mean, count(*) AS count, count(*) FILTER (WHERE r.quality < 1073741824) AS good
+    FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s) AS r
+    WHERE r.value IS NOT NULL AND r.flags & 1 = 0 GROUP BY 1
+) AS b ORDER BY b.bucket;
+
+-- :name spans_of_states
+-- The readings that stand of one series of states, as spans of one state, the oldest first.
+SELECT floorlog.to_us(min(c.ts)), floorlog.to_us(max(c.ts)), c.text FROM (
+    SELECT d.ts, d.text, sum(d.is_new) OVER (ORDER BY d.ts) AS span FROM (
+        SELECT r.ts, r.text, CASE WHEN r.text IS DISTINCT FROM lag(r.text) OVER (ORDER BY r.ts) THEN 1 ELSE 0 END AS is_new
+        FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s) AS r
+        WHERE r.text IS NOT NULL AND r.flags & 1 = 0
+    ) AS d
+) AS c GROUP BY c.span, c.text ORDER BY c.span LIMIT %(rows_max)s;
+
+-- :name reject_page
+-- Rejects stored before a time, the newest first, without the first so many of that time.
+SELECT floorlog.to_us(j.recorded_at), l.shard_id, j.sequence::text, j.element, j.code, j.reason, j.data
+FROM floorlog.reject AS j JOIN floorlog.lease AS l USING (lease_id)
+WHERE j.recorded_at <= %(until)s AND (%(code)s::text IS NULL OR j.code = %(code)s)
+ORDER BY j.recorded_at DESC, j.lease_id, j.number, j.sequence, j.element LIMIT %(rows_max)s OFFSET %(skip)s;
+
+-- :name gap_page
+-- Gaps stored before a time, the newest first, without the first so many of that time.
+SELECT floorlog.to_us(g.recorded_at), l.shard_id, g.begin_us, g.end_us, g.cause
+FROM floorlog.gap AS g JOIN floorlog.lease AS l USING (lease_id)
+WHERE g.recorded_at <= %(until)s
+ORDER BY g.recorded_at DESC, g.lease_id, g.number, g.begin_us LIMIT %(rows_max)s OFFSET %(skip)s;
+
+-- :name audit_page
+-- Audit events before one, the newest first.
+SELECT event_id, floorlog.to_us(recorded_at), actor, action, detail::text FROM floorlog.audit_event
+WHERE event_id < %(before_id)s AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+    AND (%(action)s::text IS NULL OR action = %(action)s)
+ORDER BY event_id DESC LIMIT %(rows_max)s;
+
+-- :name add_audit
+-- What somebody did.
+INSERT INTO floorlog.audit_event (actor, action, detail) VALUES (%(actor)s, %(action)s, %(detail)s::json);
+
+-- :name ledger_state
+-- The leaves of the log, and the newest note of it that the record holds.
+SELECT (SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf), n.size, floorlog.to_us(n.recorded_at), n.body
+FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+    SELECT size, recorded_at, body FROM floorlog.note ORDER BY size DESC LIMIT 1) AS n ON true;
+
+-- :name catalogue_now
+-- The newest version of the catalogue, with when it was given.
+SELECT version, floorlog.to_us(recorded_at), body::text FROM floorlog.catalogue ORDER BY version DESC LIMIT 1;

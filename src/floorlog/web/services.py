@@ -1,0 +1,26 @@
+"""What every answer of the page's process can use."""
+
+from dataclasses import dataclass
+
+from floorlog.web.access import Access
+from floorlog.web.feed import Feed
+from floorlog.web.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one process.
+
+    Attributes:
+        feed: what every page sees.
+        record: questions to the record.
+        access: who may ask.
+        anchor: where signed notes are kept; empty where this process does not know.
+        key: the log's verifier key, from another way than the notes; empty where it is not given.
+    """
+
+    feed: Feed
+    record: Record
+    access: Access
+    anchor: str = ""
+    key: str = ""

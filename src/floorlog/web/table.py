@@ -1,0 +1,33 @@
+"""Every route of the API, in one table: what answers, who may ask, and the document of it all."""
+
+from typing import Any
+
+from floorlog.web import alarms, downloads, live, prometheus, reads, records
+from floorlog.web.openapi import document
+from floorlog.web.route import Call, Route
+
+
+async def openapi(call: Call) -> dict[str, Any]:
+    """This document."""
+    del call
+    return DOCUMENT
+
+
+ROUTES: tuple[Route, ...] = (
+    *reads.ROUTES,
+    *alarms.ROUTES,
+    *records.ROUTES,
+    *downloads.ROUTES,
+    *live.ROUTES,
+    *prometheus.ROUTES,
+    Route("GET", "/api/v1/openapi.json", openapi, None, "The document of this API", dict[str, Any]),
+)
+DOCUMENT = document(ROUTES)
+
+
+def by_path() -> dict[str, dict[str, Route]]:
+    """The routes of each address, by method."""
+    found: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        found.setdefault(route.pattern, {})[route.method] = route
+    return found
