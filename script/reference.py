@@ -10,6 +10,7 @@ from floorlog.cli import floorlog
 from floorlog.core.detect import describe
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import reference_api
 import reference_input
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -76,7 +77,13 @@ def catalogue() -> str:
     return f"# The catalogue's file\n{MADE}\n{reference_input.catalogue()}"
 
 
+def api() -> str:
+    """Give the page of the API."""
+    return f"# The API\n{MADE}\n{reference_api.api()}"
+
+
 PAGES = {
+    "api.md": api,
     "settings.md": settings,
     "commands.md": commands,
     "detectors.md": detectors,

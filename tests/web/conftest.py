@@ -224,6 +224,23 @@ class Page:
         assert response.status == status, body
         return json.loads(body)
 
+    def send(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[HTTPResponse, bytes]:
+        """One request of any kind."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        return response, content
+
+    def post(self, path: str, content: Any, status: int = 200) -> Any:
+        headers = {"Content-Type": "application/json"}
+        response, body = self.send("POST", path, json.dumps(content).encode(), headers)
+        assert response.status == status, body
+        return json.loads(body) if "json" in response.headers["Content-Type"] else body
+
     def shows(self, device: str) -> bool:
         """Whether it has a value of this device."""
         last = self.json("/api/v1/last")
@@ -239,9 +256,11 @@ class Page:
 class Stream:
     """A page's live feed, event by event."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=10)
-        self._connection.request("GET", "/api/v1/live")
+    def __init__(self, port: int, last: str | None = None) -> None:
+        self.name = ""  # of the last event that had one
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {} if last is None else {"Last-Event-ID": last}
+        self._connection.request("GET", "/api/v1/live", headers=headers)
         self.response = self._connection.getresponse()
 
     def next(self, *kinds: str) -> tuple[str, Any]:
@@ -249,7 +268,9 @@ class Stream:
         kind = ""
         while line := self.response.readline():
             word, _, rest = line.decode().rstrip("\n").partition(": ")
-            if word == "event":
+            if word == "id":
+                self.name = rest
+            elif word == "event":
                 kind = rest
             elif word == "data" and (not kinds or kind in kinds):
                 return kind, json.loads(rest)
@@ -287,11 +308,11 @@ def bare_page() -> Iterator[Page]:
 
 
 @pytest.fixture
-def follow() -> Iterator[Callable[[Page], Stream]]:
+def follow() -> Iterator[Callable[..., Stream]]:
     made: list[Stream] = []
 
-    def make(page: Page) -> Stream:
-        made.append(Stream(page.port))
+    def make(page: Page, last: str | None = None) -> Stream:
+        made.append(Stream(page.port, last))
         return made[-1]
 
     yield make

@@ -13,12 +13,14 @@ from floorlog.store.alarms import LAST_ID, AlarmEvent
 from floorlog.web import shape
 from floorlog.web.page import after, place_of
 from floorlog.web.record import Answers
-from floorlog.web.role import ALL, OPERATING
-from floorlog.web.route import Answer, Call, Cursor, Limit, Moment, Query, Route, Words
+from floorlog.web.role import ALL, ENGINEERING, OPERATING
+from floorlog.web.route import Answer, Call, Cursor, Limit, Moment, Query, Reason, Route, Words
 from floorlog.web.route import Name as Text
 
 EVENTS_MAX = 50_000  # of a span whose load is asked for
 MANY_MAX = 500  # alarms of one operation
+BY_DESIGN = {Event.SUPPRESS, Event.UNSUPPRESS, Event.REMOVE, Event.RESTORE}
+OPERATION_BYTES_MAX = 1 << 20
 DAYS_MAX = 31
 LOOK_BACK_US = 6 * WINDOW_US  # before it no flood of now can have begun, unless it is an hour long
 
@@ -149,24 +151,42 @@ class AlarmRef(Struct, frozen=True, forbid_unknown_fields=True):
     detector: Text
 
 
+Refs = Annotated[list[AlarmRef], Meta(min_length=1, max_length=MANY_MAX)]
+
+
 class Operation(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to do to which alarms, and why; all of them or none.
+    """What to do to which alarms, and perhaps why; all of them or none."""
 
-    Shelving needs `seconds` and a reason; suppressing and taking out of service need a reason.
-    """
-
-    alarms: Annotated[list[AlarmRef], Meta(min_length=1, max_length=MANY_MAX)]
+    alarms: Refs
     reason: Words = ""
-    seconds: Annotated[int, Meta(ge=1, le=SHELF_SECONDS_MAX)] | None = None
+
+
+class ReasonedOperation(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do to which alarms, and why; all of them or none."""
+
+    alarms: Refs
+    reason: Reason
+
+
+class Shelving(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which alarms to put away, for how long, and why; all of them or none."""
+
+    alarms: Refs
+    reason: Reason
+    seconds: Annotated[int, Meta(ge=1, le=SHELF_SECONDS_MAX)]
+
+
+def body_of(event: Event) -> type[Struct]:
+    """What an operation takes."""
+    if event is Event.SHELVE:
+        return Shelving
+    return ReasonedOperation if event in {Event.SUPPRESS, Event.REMOVE} else Operation
 
 
 class Operated(Struct, frozen=True):
     """The events that the operation made."""
 
     events: list[shape.AlarmEventEntry]
-
-
-REASONED = {Event.SHELVE, Event.SUPPRESS, Event.REMOVE}
 
 
 def operating(event: Event) -> Answer:
@@ -180,11 +200,8 @@ def operating(event: Event) -> Answer:
 
 async def _operate(call: Call, event: Event) -> Operated:
     body = call.body
-    if event in REASONED and not body.reason.strip():
-        raise HTTPError(400, f"reason: say why, to {event} an alarm")
-    if (event is Event.SHELVE) != (body.seconds is not None):
-        raise HTTPError(400, "seconds: for shelving, and for that alone")
-    until = 0 if body.seconds is None else now_us() + body.seconds * MICROSECONDS
+    shelved = isinstance(body, Shelving)
+    until = now_us() + body.seconds * MICROSECONDS if shelved else 0
     names = list(dict.fromkeys((one.device, one.metric, one.detector) for one in body.alarms))
     made = await call.services.record.ask(
         lambda a: a.operate(call.who.actor, event, names, until=until, reason=body.reason.strip())
@@ -253,8 +270,10 @@ ROUTES = (
     Route("GET", "/api/v1/alarm-load", alarm_load, ALL, "What alarms asked of operators",
           shape.AlarmLoad, LoadQuery),
     *(
-        Route("POST", f"/api/v1/alarms/{event}", operating(event), OPERATING,
-              f"{event.capitalize()} alarms", Operated, body=Operation, statuses=(404, 409))
+        Route("POST", f"/api/v1/alarms/{event}", operating(event),
+              ENGINEERING if event in BY_DESIGN else OPERATING,
+              f"{event.capitalize()} alarms", Operated, body=body_of(event),
+              body_bytes_max=OPERATION_BYTES_MAX, statuses=(404, 409))
         for event in Event if event in OPERATIONS
     ),
 )  # fmt: skip

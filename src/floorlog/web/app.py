@@ -15,6 +15,8 @@ from floorlog.cache import endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import PortInUse
 from floorlog.source.secret import Login
+from floorlog.record.anchor import open_anchor
+from floorlog.source.secret import database_dsn
 from floorlog.web import pages, table
 from floorlog.web.access import Loopback
 from floorlog.web.endpoint import Api
@@ -79,7 +81,8 @@ def serve(
     endpoint = endpoint_of(settings)
     record = Record(lambda: RecordReader(dsn))
     feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
-    services = Services(feed, record, Loopback(), settings.anchor)
+    anchor = open_anchor(settings.anchor, settings) if settings.anchor else None
+    services = Services(feed, record, Loopback(), anchor)
     asyncio.run(_serve(services, settings.web_port if port is None else port, ready))
 
 

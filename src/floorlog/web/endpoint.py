@@ -9,6 +9,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
 from floorlog.web.guard import Guarded
+from floorlog.web.problem import Refusal
 from floorlog.web.route import Call, Query, Route, Stream, fault
 
 JSON = "application/json"
@@ -28,8 +29,8 @@ class Api(Guarded):
         super().prepare()
         route = self.routes.get(str(self.request.method))
         if route is None:
-            self.set_header("Allow", ", ".join(sorted(self.routes)))
-            raise HTTPError(405, f"{self.request.method} is not for this address")
+            allow = ", ".join(sorted(self.routes))
+            raise Refusal(405, f"{self.request.method} is not for this address", Allow=allow)
         self.route = route
         self.who = await self.services.access.admit(route, self.request)
 
@@ -116,8 +117,9 @@ class Api(Guarded):
         given: dict[str, object] = {}
         hints = get_type_hints(kind, include_extras=False)
         fields = {one.encode_name: one.name for one in msgspec.structs.fields(kind)}
-        for name in self.request.query_arguments:
-            values = self.get_query_arguments(name, strip=False)
+        for name, sent in self.request.query_arguments.items():
+            # As they are: Tornado would put spaces in the place of control characters.
+            values = [_text(name, value) for value in sent]
             if name in fields and _is_list(hints[fields[name]]):
                 given[name] = values
             elif len(values) > 1:
@@ -125,9 +127,13 @@ class Api(Guarded):
             else:
                 given[name] = values[0]
         try:
-            return msgspec.convert(given, kind, strict=False)
+            query = msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as error:
             raise HTTPError(400, fault(error, tuple(fields))) from error
+        for name in given:
+            if getattr(query, fields[name]) is None:
+                raise HTTPError(400, f"{name}: leave it out, if it is nothing")
+        return query
 
     def _body(self, route: Route) -> object:
         data = self.request.body
@@ -153,6 +159,13 @@ class Api(Guarded):
             except msgspec.ValidationError as error:
                 raise HTTPError(404, f"{name}: {error}") from error
         return found
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise HTTPError(400, f"{name}: not UTF-8") from error
 
 
 def _is_list(hint: object) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 from tornado.web import HTTPError, RequestHandler
 
 from floorlog.errors import FloorlogError
-from floorlog.web.problem import MEDIA_TYPE, problem_of
+from floorlog.web.problem import MEDIA_TYPE, Refusal, problem_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -57,15 +57,16 @@ class Guarded(RequestHandler):
     def write_error(self, status_code: int, **details: object) -> None:
         """A problem: what is wrong, and how to mend it."""
         caught = details.get("exc_info")
-        found = problem_of(
-            caught[1] if isinstance(caught, tuple) else None, status_code, self._reason
-        )
+        error = caught[1] if isinstance(caught, tuple) else None
+        for name, value in error.headers.items() if isinstance(error, Refusal) else ():
+            self.set_header(name, value)
+        found = problem_of(error, status_code, self._reason)
         self.set_status(found.status)
         self.send(found, MEDIA_TYPE)
 
     def log_exception(self, kind: object, error: object, trace: object) -> None:
         """What a person can mend is no crash: no trace of it in the log."""
-        if not isinstance(error, FloorlogError):
+        if not isinstance(error, FloorlogError | HTTPError):
             super().log_exception(kind, error, trace)  # type: ignore[arg-type] # as Tornado gave them
 
     def send(self, content: object, media_type: str = "application/json; charset=utf-8") -> None:

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from tornado.web import HTTPError
-
+from floorlog.web.problem import Refusal
 from floorlog.web.role import ALL
 from floorlog.web.route import Call, Route, Stream
 
@@ -19,8 +18,7 @@ async def live(call: Call) -> AsyncIterator[bytes]:
     last = call.headers.get("last-event-id", "")[:NAME_CHARACTERS_MAX]
     client = feed.join(call.hang_up, last)
     if client is None:
-        call.out["Retry-After"] = "10"
-        raise HTTPError(503, "too many pages are open; close some")
+        raise Refusal(503, "too many pages are open; close some", Retry_After="10")
     call.gone.append(client.leave)
     call.out["X-Accel-Buffering"] = "no"
     try:

@@ -1,6 +1,6 @@
 """The pages themselves: frames without data, which the live feed fills."""
 
-from tornado.web import StaticFileHandler
+from tornado.web import HTTPError, StaticFileHandler
 
 from floorlog.web.guard import HEADERS, Guarded, host_of
 
@@ -26,9 +26,13 @@ class Missing(Guarded):
     """Any other address."""
 
     def get(self) -> None:
-        """Say so, with the way back."""
+        """Say so, with the way back; to programs as a problem."""
+        if self.request.path.startswith("/api/"):
+            raise HTTPError(404, "there is no such address: see /api/v1/openapi.json")
         self.set_status(404)
         self.render("missing.html", title="Not found")
+
+    post = put = delete = patch = get
 
 
 class Static(StaticFileHandler):

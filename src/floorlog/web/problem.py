@@ -10,6 +10,15 @@ from floorlog.errors import FloorlogError, Illegal, InputError, NotThere, Record
 MEDIA_TYPE = "application/problem+json"
 
 
+class Refusal(HTTPError):
+    """An HTTPError whose answer carries headers of its own."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        """Headers by name, with _ for -."""
+        super().__init__(status, detail)
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
 class Problem(msgspec.Struct, frozen=True):
     """An error; `type` stays the same for the same kind."""
 

@@ -9,7 +9,7 @@ from floorlog.web.role import ALL
 from floorlog.web.route import Call, Route, Stream
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-COUNTS = ("records", "received", "stored", "rejected", "duplicate", "conflict", "gaps")
+COUNTS = ("received", "stored", "rejected", "duplicate", "conflict")
 
 
 async def metrics(call: Call) -> AsyncIterator[bytes]:
@@ -36,7 +36,7 @@ def lines(feed: Feed) -> Iterable[str]:
 
 
 def _health(health: Health) -> Iterable[str]:
-    for name in COUNTS[:-1]:
+    for name in COUNTS:
         yield from metric(f"floorlog_{name}_total", "counter", f"{name.capitalize()}, by shard", [
             (_shard(one.shard), getattr(one, name)) for one in health.shards])  # fmt: skip
     yield from metric("floorlog_gaps_total", "counter", "Known losses of input, by shard", [

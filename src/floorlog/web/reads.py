@@ -127,7 +127,7 @@ def row_of(one: StoredValue) -> shape.Row:
     """A reading as a row."""
     value = one.text if one.value is None else one.value
     assert value is not None, "a reading is a number or a state"
-    return one.ts, value, one.quality, one.flags
+    return shape.Row(one.ts, value, one.quality, one.flags)
 
 
 async def readings(call: Call) -> shape.Readings:

@@ -14,6 +14,7 @@ from floorlog.record.prove import Proven, prove
 from floorlog.store.answers import StoredValue
 from floorlog.store.browser import Browser
 from floorlog.store.catalogue import put_catalogue, require_version
+from floorlog.store.link import Dsn, string_of
 
 THREADS = 2
 WAITING_MAX = 32
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class RecordReader(Browser):
     """The store's reader, which knows the newest catalogue besides; kept while it is the newest."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: Dsn) -> None:
         super().__init__(dsn)
         self._known: tuple[int, Catalogue] = (-1, Catalogue())
 
@@ -43,13 +44,13 @@ class RecordReader(Browser):
         """
         if dry_run:
             return require_version(self.catalogue_now().version, made_from)
-        return put_catalogue(self._dsn, body, made_from=made_from, actor=actor)
+        return put_catalogue(string_of(self._dsn), body, made_from=made_from, actor=actor)
 
     def prove(
         self, anchor: Anchor, key: str, device: str, metric: str, ts_us: int, which: int
     ) -> Proven:
         """Prove a reading; see record.prove."""
-        return prove(self._dsn, anchor, key, device, metric, ts_us, which)
+        return prove(string_of(self._dsn), anchor, key, device, metric, ts_us, which)
 
 
 Answers = RecordReader

@@ -10,7 +10,6 @@ from tornado.web import HTTPError
 
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.reading import MICROSECONDS
-from floorlog.record.anchor import open_anchor
 from floorlog.record.prove import Proven
 from floorlog.store.alarms import LAST_ID
 from floorlog.web import shape
@@ -164,11 +163,9 @@ class ProofBody(Struct, frozen=True):
 async def proof(call: Call) -> ProofBody:
     """The proof of one reading, checked before it is given."""
     services, query = call.services, call.query
-    if not services.anchor:
-        raise HTTPError(
-            503, "this process was not told where signed notes are: set FLOORLOG_ANCHOR"
-        )
-    anchor = open_anchor(services.anchor)
+    anchor = services.anchor
+    if anchor is None:
+        raise HTTPError(404, "this process knows no signed notes: set FLOORLOG_ANCHOR")
     found: Proven = await services.record.ask(
         lambda a: a.prove(anchor, services.key, query.device, query.metric, query.ts, query.which)
     )
@@ -187,5 +184,5 @@ ROUTES = (
           statuses=(409,)),
     Route("GET", "/api/v1/ledger", ledger, ALL, "The log and its newest note", shape.LedgerState),
     Route("GET", "/api/v1/proof", proof, AUDITING, "The proof of one reading", ProofBody,
-          ProofQuery, statuses=(409, 503)),
+          ProofQuery, statuses=(404, 409)),
 )  # fmt: skip

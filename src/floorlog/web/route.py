@@ -19,6 +19,14 @@ Name = Annotated[
     str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", title="name")
 ]
 Words = Annotated[str, Meta(max_length=1_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=1_000,
+        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*\S[^\x00-\x08\x0b-\x1f\x7f]*$",
+    ),
+]
 Moment = Annotated[int, Meta(ge=-MOMENT_US_MAX, le=MOMENT_US_MAX, description="µs since 1970, UTC")]
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="most rows of the answer")]
 Cursor = Annotated[

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from floorlog.record.anchor import Anchor
 from floorlog.web.access import Access
 from floorlog.web.feed import Feed
 from floorlog.web.record import Record
@@ -15,12 +16,12 @@ class Services:
         feed: what every page sees.
         record: questions to the record.
         access: who may ask.
-        anchor: where signed notes are kept; empty where this process does not know.
+        anchor: where signed notes are kept; None where this process was not told.
         key: the log's verifier key, from another way than the notes; empty where it is not given.
     """
 
     feed: Feed
     record: Record
     access: Access
-    anchor: str = ""
+    anchor: Anchor | None = None
     key: str = ""

@@ -78,8 +78,16 @@ class Counts(Struct, frozen=True):
     rejects_last_day: dict[str, int]
 
 
-Row = tuple[int, float | str, int, int]
-"""Time, number or state, OPC UA status code, flags (1 contradicts an earlier one, 2 late)."""
+class Row(Struct, frozen=True, array_like=True):
+    """A reading: time, number or state, OPC UA status code, flags.
+
+    Flags: 1 contradicts an earlier reading of its time, 2 late.
+    """
+
+    ts: int
+    value: float | str
+    quality: int
+    flags: int
 
 
 class Readings(Struct, frozen=True):
