@@ -14,9 +14,8 @@ from tornado.web import Application
 from floorlog.cache import endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import PortInUse
-from floorlog.source.secret import Login
 from floorlog.record.anchor import open_anchor
-from floorlog.source.secret import database_dsn
+from floorlog.source.secret import Login
 from floorlog.web import pages, table
 from floorlog.web.access import Loopback
 from floorlog.web.endpoint import Api
