@@ -134,8 +134,11 @@ def note_text(note: bytes) -> str:
 
 
 def span_of(spans: Sequence[Span], size: int) -> Span:
-    """The span that a size of the log lies in."""
-    return next(span for span in spans if span.above < size <= span.upto)
+    """The span that a size of the log lies in. Raises FileNotFoundError where none can be."""
+    for span in spans:
+        if span.above < size <= span.upto:
+            return span
+    raise FileNotFoundError(f"no log has {size} leaves")
 
 
 class Directory(Anchor):

@@ -10,23 +10,27 @@ Name = tuple[int, str]
 def check_alarms(connection: Connection, findings: Findings) -> None:
     """Every alarm folded from its events; the events must be a way through the table."""
     alarms: dict[Name, Alarm] = {}
-    newest: dict[Name, int] = {}
+    newest: dict[Name, Row] = {}
     steps = Rows(connection, "alarm_steps", {})
     while page := steps.page():
-        for row in page:
+        for *row, start, priority, recorded in page:
             name = (row[1], row[2])
-            newest[name] = row[0]
-            alarms[name] = _step(alarms.get(name, Alarm()), row, findings)
+            newest[name] = (row[0], start, priority, recorded)
+            alarms[name] = _step(alarms.get(name, Alarm()), tuple(row), findings)
     kept = Rows(connection, "alarms", {})
+    seen: set[Name] = set()
     while page := kept.page():
-        for series_id, detector, event_id, *stands in page:
+        for series_id, detector, *stands in page:
             name = (series_id, detector)
-            folded = alarms.pop(name, Alarm())
-            told = [str(folded.state), folded.active, folded.until]
-            if stands != told or event_id != newest.get(name, 0):
-                says = f"the alarm {detector} is kept as {stands[0]}, but its events say {told[0]}"
+            folded = alarms.get(name, Alarm())
+            # One that no event touched yet says when its row was made.
+            last = newest.get(name, (0, 0, 1, stands[3]))
+            told = [*last, str(folded.state), folded.active, folded.latch, folded.until]
+            if stands != told or name in seen:
+                says = f"the alarm {detector} is kept as {stands[4]}, but its events say {told[4]}"
                 findings.derived("alarm", says, series=series_id)
-    for series_id, detector in alarms:
+            seen.add(name)
+    for series_id, detector in sorted(set(alarms) - seen):
         findings.derived("alarm", f"the alarm {detector} is not kept", series=series_id)
 
 

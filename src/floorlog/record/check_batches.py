@@ -15,7 +15,7 @@ from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import Columns, Registry, groups, reading_leaves, records_in
 from floorlog.core.ledger.tree import root
 from floorlog.record.check_log import Log, digest_of
-from floorlog.record.finding import Findings, spans
+from floorlog.record.finding import Findings, span, spans
 from floorlog.record.rows import Connection, Row, Rows, time_us
 from floorlog.record.sealed import Asked, SealedBatches, merged
 from floorlog.record.stored import OpenRow, unpack
@@ -71,7 +71,7 @@ class Shard:
     sums: list[int] = field(default_factory=lambda: [0] * 7)
     last: Batch | None = None
     head: bytes = b""
-    is_logged: bool = True
+    unlogged: int = 0  # the first batch of those just passed that the log has not; 0: none
 
     @property
     def name(self) -> str:
@@ -230,12 +230,11 @@ class Batches:
         for lease_id in sorted({leaf[0] for leaf in leaves}):
             shard = self.shards.get(lease_id)
             last = shard.last.number if shard and shard.last else 0
-            numbers = [leaf[1] for leaf in leaves if leaf[0] == lease_id and leaf[1] > last]
-            if numbers:
-                self._findings.evidence(
-                    "batch", f"batches {spans(numbers)} are gone; the log has them",
-                    shard=self._name(lease_id), batch=numbers[0],
-                )  # fmt: skip
+            gone = [leaf for leaf in leaves if leaf[0] == lease_id and leaf[1] > last]
+            if gone:
+                numbers, places = zip(*((leaf[1], leaf[2]) for leaf in gone), strict=True)
+                says = f"batches {spans(numbers)} are gone; the log has them as {spans(places)}"
+                self._findings.evidence("batch", says, shard=self._name(lease_id), batch=numbers[0])
 
     # ── the chain ────────────────────────────────────────────────────────────────────────────
 
@@ -248,7 +247,7 @@ class Batches:
             return
         last = shard.last.number if shard.last else 0
         if self._is_whole and batch.number != last + 1:
-            missing = spans([last + 1, batch.number - 1])
+            missing = span(last + 1, batch.number - 1)
             self._wrong(batch, "batch", f"batches {missing} before it are gone")
         adjacent = batch.number == last + 1 and (shard.last is not None or self._is_whole)
         previous = self._previous(shard, batch, before) if not adjacent else None
@@ -274,10 +273,14 @@ class Batches:
         logged = leaves[0][3] if leaves else None
         position = leaves[0][2] if leaves else None
         if len(leaves) > 1:
-            self._wrong(batch, "log", "has two leaves in the log", derived=True)
-        if leaves and not shard.is_logged:
-            self._wrong(batch, "log", "is in the log, but one before it is not")
-        shard.is_logged = bool(leaves)
+            places = spans([leaf[2] for leaf in leaves])
+            self._wrong(batch, "log", f"has not one leaf in the log, but {places}", derived=True)
+        if leaves and shard.unlogged:
+            missing = span(shard.unlogged, batch.number - 1)
+            self._wrong(
+                batch, "log", f"is in the log; batches {missing} before it are gone from it"
+            )
+        shard.unlogged = 0 if leaves else shard.unlogged or batch.number
         if position is None or position >= self._log.anchored:
             at = time_us(batch.recorded)
             self.unanchored_us = min(at, self.unanchored_us or at)
@@ -411,13 +414,18 @@ class Batches:
     def _check_newest(self) -> None:
         rows = Rows(self._connection, "newest", {})
         none = np.iinfo(np.int64).min
+        noted = np.zeros(len(self._newest), np.bool_)
         while page := rows.page():
             for series_id, window in page:
-                held = 0 < series_id < len(self._newest) and self._newest[series_id] != none
+                is_known = 0 < series_id < len(self._newest)
+                held = is_known and self._newest[series_id] != none
                 stated = int(self._newest[series_id]) // WINDOW_US if held else None
-                if window != stated:
+                if window != stated or (is_known and noted[series_id]):
                     says = f"its newest reading is not noted: {window} instead of {stated}"
                     self._findings.derived("newest_window", says, series=series_id)
+                noted[series_id * is_known] = True
+        for series_id in np.flatnonzero((self._newest != none) & ~noted).tolist():
+            self._findings.derived("newest_window", "its home is gone", series=series_id)
 
 
 def entry_hash(batch: Batch, shard: bytes, previous: bytes) -> bytes:

@@ -8,11 +8,12 @@ from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import Registry
 from floorlog.core.ledger.note import Checkpoint
 from floorlog.core.ledger.tree import HASH_BYTES, Growing
-from floorlog.record.finding import Findings, spans
+from floorlog.record.finding import Findings, span, spans
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 
 ENTRY = 32
 BLAMED_MAX = 1_000_000  # leaves that are compared one by one
+NAMED_MAX = 20  # things that one line names
 NAMES = {
     16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event", 21: "alarm event",
     22: "correction",
@@ -76,14 +77,19 @@ class Log:
             )
             self.suspect = self.suspect or (self.good, self.anchored)
         if self.suspect is not None:
-            self._blame(connection, *self.suspect)
+            begin, end = self.suspect
+            outside = None
+            if self.anchored - begin <= BLAMED_MAX:
+                outside = self._outside(begin, self.anchored)
+            end = end if outside is None else self.anchored
+            self._blame(connection, begin, end, outside)
 
     def _positions(self, page: list[Row]) -> None:
         for position, _ in page:
             if position != self.size:
                 missing = position > self.size
                 says = (
-                    f"positions {spans([self.size, position - 1])} are missing"
+                    f"positions {span(self.size, position - 1)} are missing"
                     if missing
                     else f"position {position} stands twice"
                 )
@@ -107,12 +113,13 @@ class Log:
         known = self._changed is not None and position < self.anchored
         return known and self._changed is not None and position not in self._changed
 
-    def _blame(self, connection: Connection, begin: int, end: int) -> None:
+    def _blame(
+        self, connection: Connection, begin: int, end: int, outside: list[bytes] | None
+    ) -> None:
         """Say which leaves were changed, or in which part, and which batches have them."""
         rows = connection.execute(
             QUERIES["log_span"].text, {"begin": begin, "end": end}, binary=True
         ).fetchall()
-        outside = self._outside(begin, end) if end - begin <= BLAMED_MAX else None
         here = {position: hashed for position, hashed, *_ in rows}
         places = [
             begin + at for at, leaf in enumerate(outside or ()) if here.get(begin + at) != leaf
@@ -129,6 +136,10 @@ class Log:
             for lease in sorted({lease for lease, _ in held})
         ]
         those = f"; batches {', '.join(parts)} are there" if parts else ""
+        other = [f"{NAMES[kind]} {number}" for _, _, kind, _, number in rows if kind in NAMES]
+        if other:
+            more = f" and {len(other) - NAMED_MAX} more" if len(other) > NAMED_MAX else ""
+            those += f"; so are {', '.join(other[:NAMED_MAX])}{more}"
         self._findings.evidence("log", f"leaves {said} are not those that were anchored{those}")
 
 
@@ -151,7 +162,10 @@ def check_notes(
     while page := rows.page():
         for size, body in page:
             kept = bodies.get(size) or read(size)
-            if copies.setdefault(size, body) != body or kept is None:
+            if size in copies:
+                findings.derived("note", f"the copy of the note of {size} leaves stands twice")
+            copies[size] = body
+            if kept is None:
                 findings.derived("note", f"the note of {size} leaves is not anchored")
             elif body.encode() != kept:
                 findings.derived("note", f"the copy of the note of {size} leaves is another")
@@ -253,13 +267,20 @@ def _merge(
 ) -> None:
     """Things and leaves of one kind, both by their number."""
     name = NAMES[kind]
+    last: object = None
     for thing in things:
+        if thing[0] == last:
+            findings.evidence(name, f"{name} {last} stands twice")
+            continue
+        last = thing[0]
         for lost in leaves.before((kind, thing[0])):
             _lost(name, lost, findings)
         found = leaves.of((kind, thing[0]))
         place = {"series": thing[0]} if kind == 16 else {}
         if len(found) > 1 or any(leaf[4] != 0 for leaf in found):
-            findings.derived("log", f"{name} {thing[0]} has not one leaf of its own", **place)
+            places = spans(sorted(leaf[2] for leaf in found))
+            says = f"{name} {thing[0]} has not one leaf of its own, but {places}"
+            findings.derived("log", says, **place)
         if found and _digest(kind, thing, registry) != found[0][3]:
             position = found[0][2]
             if log.is_kept(position) or position >= log.anchored:

@@ -195,7 +195,9 @@ def known_of(connection: Connection) -> Known:
     rows = Rows(connection, "series", {})
     while page := rows.page():
         for number, device, metric, kind, unit in page:
-            series[number] = KnownSeries(number, device, metric, Kind(kind), unit, 0)
+            # A kind that there is not is told where the series is compared with its leaf.
+            known = Kind(kind) if kind in set(Kind) else Kind.NUMBER
+            series[number] = KnownSeries(number, device, metric, known, unit, 0)
     registry.learn(series.values())
     states: dict[int, str] = {}
     rows = Rows(connection, "states", {})

@@ -62,3 +62,8 @@ def spans(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     return ", ".join(" to ".join(map(str, part)) for part in parts)
+
+
+def span(low: int, high: int) -> str:
+    """All numbers from one to another in words: `3 to 7`."""
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -75,12 +75,15 @@ FROM floorlog.alarm_event AS e LEFT JOIN floorlog.series AS s USING (series_id) 
 
 -- :name alarm_steps
 -- What each event did to its alarm, in the order in which they happened to it.
-SELECT event_id, series_id, detector, event, before, after, active, latch, until_us
+SELECT event_id, series_id, detector, event, before, after, active, latch, until_us,
+    start_us, priority, timestamptz_send(recorded_at)
 FROM floorlog.alarm_event ORDER BY event_id;
 
 -- :name alarms
 -- What is kept of each alarm beside its events.
-SELECT series_id, detector, event_id, state, active, until_us FROM floorlog.alarm ORDER BY series_id, detector;
+SELECT series_id, detector, event_id, raised_us, priority, timestamptz_send(changed_at), state, active, latch, until_us
+FROM floorlog.alarm ORDER BY series_id, detector;
+
 -- :name corrections
 -- Every correction.
 SELECT c.correction_id, timestamptz_send(c.recorded_at), c.actor, c.reason, c.ts_us, c.series_id, c.was_value,

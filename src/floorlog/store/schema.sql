@@ -1792,3 +1792,11 @@ CREATE INDEX audit_event_reject ON audit_event ((detail ->> 'reject')) WHERE act
 
 GRANT SELECT ON chunk, sealed_foreign TO floorlog_writer, floorlog_keeper, floorlog_operator, floorlog_reader;
 GRANT EXECUTE ON FUNCTION seal(timestamptz, timestamptz, int4[], int8[], int2[], int4[], int2[], int4[], int2[], chunk[]) TO floorlog_keeper;
+-- What some columns are, said as verification finds it: what no leaf binds is no evidence.
+
+COMMENT ON COLUMN series.first_seen IS 'outside: when it got its number, by this database''s clock; no leaf binds it';
+COMMENT ON COLUMN log_leaf.recorded_at IS 'outside: when it got its position, by this database''s clock; notes bound it';
+COMMENT ON COLUMN note.recorded_at IS 'outside: when the copy was made';
+COMMENT ON COLUMN note.size IS 'derived: leaves of the log that it speaks of';
+COMMENT ON COLUMN note.body IS 'derived: a copy of the signed note as it is anchored outside';
+COMMENT ON COLUMN lease.ended IS 'outside: the shard''s last batch is stored, or its stream is gone';
