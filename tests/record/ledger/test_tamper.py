@@ -83,6 +83,7 @@ def campaign(record: Written, seed: int, count: int, seconds: float = 1e9) -> Co
     return drawn.seen
 
 
+@pytest.mark.slow
 def test_what_is_changed_is_found_and_named(record) -> None:
     """Of 200 mutations of anything, older evidence is named, the unanchored span is told."""
     campaign(record, 1, 200)
