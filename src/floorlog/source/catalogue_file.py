@@ -25,6 +25,7 @@ def laid_over(present: Catalogue, rules: Iterable[str]) -> Catalogue:
     Args:
         present: what holds where the rules say nothing.
         rules: each YAML of a catalogue's parts, or the path of a file of it; the last one wins.
+            What a rule says of a metric goes for every device, also one with rules of its own.
 
     Raises:
         InputError: one cannot be read, or what comes of it is no catalogue; names the field.
@@ -42,8 +43,21 @@ def laid_over(present: Catalogue, rules: Iterable[str]) -> Catalogue:
                 where="--rule",
                 fix="write e.g. 'metrics: {temperature: {limits: {hi: 80}}}'",
             )
-        content = _merged(content, part)
+        content = _merged(_for_devices(content, part), part)
     return Catalogue.of(content, where)
+
+
+def _for_devices(content: object, part: dict[object, object]) -> object:
+    """The content, the part's metrics laid over those that its devices list themselves."""
+    metrics = part.get("metrics")
+    if not isinstance(content, dict) or not isinstance(metrics, dict):
+        return content
+    devices = {}
+    for name, device in content.get("devices", {}).items():
+        own = device.get("metrics", {})
+        laid = {metric: _merged(rule, metrics.get(metric, {})) for metric, rule in own.items()}
+        devices[name] = {**device, "metrics": laid} if own else device
+    return {**content, "devices": devices} if devices else content
 
 
 def _merged(under: object, over: object) -> object:

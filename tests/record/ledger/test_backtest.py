@@ -83,6 +83,11 @@ def test_rules_are_laid_over_one_another(tmp_path: Path) -> None:
     assert made.limits is not None
     assert made.unit == "bar"
     assert (made.limits.lo, made.limits.hi, made.limits.hihi) == (1, 8, 12)
+    own = Catalogue.of({"devices": {"d": {"metrics": {"m": {"limits": {"hi": 9, "lo": 2}}}}}}, "")
+    made = laid_over(own, ["metrics: {m: {limits: {hi: 7}}}"]).metric("d", "m")
+    assert made is not None
+    assert made.limits is not None
+    assert (made.limits.lo, made.limits.hi) == (2, 7)
     with pytest.raises(InputError, match="neither a file nor"):
         laid_over(present, ["nothing"])
     with pytest.raises(InputError, match="lo 99 lies above hi 9"):
