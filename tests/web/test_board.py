@@ -81,3 +81,6 @@ def test_units_and_expectations_come_later():
     assert (changed.unit, changed.hi, changed.range_lo, changed.lo) == ("Pa", 5.0, 0.0, None)
     added, _ = board.take_values([last(1, 1.0, "new")])
     assert added[0].hi == 5.0
+    learning = [SeriesName(1, "a", "level", Kind.NUMBER, "bar", is_learning=True)]
+    (changed,) = [one for one in board.take_names(learning, Catalogue()) if one.device == "a"]
+    assert changed.is_learning

@@ -69,7 +69,7 @@ class Card {
     mark(this.node, "level", judged.level || null);
     mark(this.node, "stale", judged.stale ? "" : null);
     mark(this.shape, "level", judged.level);
-    write(this.why, judged.why);
+    write(this.why, judged.why || (one.is_learning ? "learning: unusual values are not found yet" : ""));
     if (judged.ts != null) write(this.age, `${judged.stale ? "stale, " : ""}${age(judged.age)} old, ${time(judged.ts, model.now())}`);
     this.trend.show(one, model.now());
     if (this.table.open) this.list();
