@@ -11,6 +11,7 @@ from floorlog.core.detect import describe
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import reference_api
+import reference_columns
 import reference_input
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -82,6 +83,11 @@ def api() -> str:
     return f"# The API\n{MADE}\n{reference_api.api()}"
 
 
+def columns() -> str:
+    """Give the page of every table's columns: the schema's comments."""
+    return f"# Columns\n{MADE}\n{reference_columns.page()}"
+
+
 PAGES = {
     "api.md": api,
     "settings.md": settings,
@@ -89,6 +95,7 @@ PAGES = {
     "detectors.md": detectors,
     "wire.md": wire,
     "catalogue.md": catalogue,
+    "columns.md": columns,
 }
 
 
