@@ -299,6 +299,8 @@ COMMANDS = (
     act.person,
     reconcile.reconcile,
     reject.reject,
+    retention.retention,
+    retention.hold,
     detection.accept,
     detection.exclude,
     detection.backtest,

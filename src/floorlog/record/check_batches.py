@@ -13,7 +13,8 @@ import numpy as np
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import Columns, Registry, groups, reading_leaves, records_in
-from floorlog.core.ledger.tree import root
+from floorlog.core.ledger.tree import Collapsed, root
+from floorlog.record.check_expiry import Expiries, runs_of
 from floorlog.record.check_log import Log, digest_of
 from floorlog.record.finding import Findings, span, spans
 from floorlog.record.rows import Connection, Row, Rows, time_us
@@ -60,6 +61,7 @@ class Content:
     anomalies: list[Row]
     gaps: list[Row]
     conflicts: list[Row]
+    expired: list[Row]
 
 
 @dataclass(slots=True)
@@ -124,6 +126,7 @@ class Batches:
         log: Log,
         registry: Registry,
         findings: Findings,
+        expiries: Expiries,
         *,
         since: str,
         series: Sequence[int] | None,
@@ -132,6 +135,7 @@ class Batches:
         self._log = log
         self._registry = registry
         self._findings = findings
+        self._expiries = expiries
         self._values = {"since": since, "series": None if series is None else list(series)}
         self._is_whole = since == "-infinity" and series is None
         self._newest = np.full(1, np.iinfo(np.int64).min)
@@ -156,6 +160,7 @@ class Batches:
         self._check(lot)
         if self._is_whole:
             entries.finish()
+            self._expiries.finish(self._findings)
             for shard in self.shards.values():
                 self._check_sums(shard)
             self._check_newest()
@@ -175,7 +180,7 @@ class Batches:
         return found
 
     def _contents(self) -> Iterator[Content]:
-        names = ("open_rows", "rejects", "anomalies", "gaps", "conflicts")
+        names = ("open_rows", "rejects", "anomalies", "gaps", "conflicts", "expired")
         since = {"since": self._values["since"]}
         batches = Rows(self._connection, "batches", self._values)
         streams = [Rows(self._connection, name, since) for name in names]
@@ -350,13 +355,14 @@ class Batches:
 
     def _check_content(self, content: Content, readings: int, leaves: list[bytes]) -> None:
         batch = content.batch
-        if len(leaves) != batch.leaves or root(leaves) != batch.root:
-            says = (
-                f"what it holds is not what was stored: {readings} readings, {len(leaves)} leaves"
-            )
+        rejects = len(content.rejects) + sum(row[4] for row in content.expired)
+        readings += sum(row[3] for row in content.expired)
+        size, top = self._tree(content, leaves)
+        if (size, top) != (batch.leaves, batch.root):
+            says = f"what it holds is not what was stored: {readings} readings, {size} leaves"
             self._wrong(batch, "readings", f"{says} of {batch.stored} and {batch.leaves}")
-        elif (readings, len(content.rejects)) != (batch.stored, batch.rejected):
-            says = f"{readings} readings and {len(content.rejects)} rejects"
+        elif (readings, rejects) != (batch.stored, batch.rejected):
+            says = f"{readings} readings and {rejects} rejects"
             self._wrong(batch, "batch", f"{says}, not as many as it counts")
         if any(row.clock_s != batch.clock_s for row in content.rows):
             self._wrong(batch, "clock_s", "a row has another clock", derived=True)
@@ -367,6 +373,18 @@ class Batches:
             self._wrong(batch, "recorded_at", "a row has another time of storing", derived=True)
         if batch.lease_id in self.shards:
             self.shards[batch.lease_id].sums[6] += len(content.gaps)
+
+    def _tree(self, content: Content, leaves: list[bytes]) -> tuple[int, bytes]:
+        """How many leaves there are, those included that expired, and their root."""
+        if not content.expired:
+            return len(leaves), root(leaves)
+        try:
+            self._expiries.see(content.expired)
+            tree = Collapsed(leaves, runs_of(content.expired))
+            return tree.size, tree.root()
+        except ERRORS as error:
+            self._wrong(content.batch, "expiry", f"what expired cannot be read: {error}"[:200])
+            return len(leaves), b""
 
     def _check_conflicts(self, content: Content, columns: Columns, span: slice) -> None:
         flagged = np.flatnonzero(columns.conflict[span]) + span.start

@@ -1,7 +1,7 @@
 """The log against its anchors, and each of its leaves against the thing that it stands for."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from floorlog.core.ledger import form
@@ -16,11 +16,11 @@ BLAMED_MAX = 1_000_000  # leaves that are compared one by one
 NAMED_MAX = 20  # things that one line names
 NAMES = {
     16: "series", 17: "state", 18: "shard", 19: "catalogue", 20: "event", 21: "alarm event",
-    22: "correction",
+    22: "correction", 23: "expiry",
 }  # fmt: skip
 QUERY = {
     16: "series", 17: "states", 18: "shards", 19: "catalogues", 20: "events", 21: "alarm_events",
-    22: "corrections",
+    22: "corrections", 23: "expiries",
 }  # fmt: skip
 
 
@@ -223,14 +223,45 @@ def digest_of_correction(row: Row, registry: Registry) -> bytes:
     )  # fmt: skip
 
 
-def check_things(connection: Connection, log: Log, registry: Registry, findings: Findings) -> None:
-    """Every series, state, shard, catalogue, event and correction against its leaf."""
+def numbers_of(sent: str) -> list[int]:
+    """The numbers of an array as text. Raises ValueError."""
+    return [int(one) for one in sent.strip("{}").split(",") if one]
+
+
+def digest_of_expiry(row: Row, registry: Registry) -> bytes:
+    """The hash of an expiry, from a row of the query `expiries`. Raises ValueError, LookupError."""
+    number, recorded, first, last, series, batches, readings, rejects, anomalies = row[:9]
+    events, root = row[9:11]
+    return form.EXPIRY.digest(
+        number, time_us(recorded), form.SHARD.digest(*shard_values(row[11:18])), first, last,
+        b"".join(registry.digests[one] for one in numbers_of(series)), batches, readings, rejects,
+        anomalies, events, root,
+    )  # fmt: skip
+
+
+def check_things(
+    connection: Connection,
+    log: Log,
+    registry: Registry,
+    findings: Findings,
+    expired: Collection[tuple[int, int]] = (),
+) -> None:
+    """Every series, state, shard, catalogue, event, correction and expiry against its leaf.
+
+    Args:
+        connection: in its transaction.
+        log: as the anchors know it.
+        registry: the names of series and states.
+        findings: what is wrong.
+        expired: kind and number of the leaves whose events are gone by declaration.
+    """
     leaves = Rows(connection, "leaves_of_things", {})
     for kind in NAMES:
         for other in leaves.before((kind,)):
             _strange(other, findings)
         things = _each(Rows(connection, QUERY[kind], {}))
-        _merge(kind, leaves, things, log, registry, findings)
+        gone = {number for of, number in expired if of == kind}
+        _merge(kind, leaves, things, log, registry, gone, findings)
     while leaves.head is not None:
         _strange(leaves.head, findings)
         leaves.take()
@@ -249,10 +280,11 @@ def _each(rows: Rows) -> Iterator[Row]:
 
 def _digest(kind: int, thing: Row, registry: Registry) -> bytes | None:
     """The hash of a thing; None for one that names what is not there."""
-    if kind != 22:
+    if kind < 22:
         return digest_of(kind, thing)
     try:
-        return digest_of_correction(thing, registry)
+        made = digest_of_correction if kind == 22 else digest_of_expiry
+        return made(thing, registry)
     except (LookupError, ValueError, OverflowError):
         return None
 
@@ -263,9 +295,10 @@ def _merge(
     things: Iterator[Row],
     log: Log,
     registry: Registry,
+    gone: Collection[int],
     findings: Findings,
 ) -> None:
-    """Things and leaves of one kind, both by their number."""
+    """Things and leaves of one kind, both by their number, those that are gone apart."""
     name = NAMES[kind]
     last: object = None
     for thing in things:
@@ -274,7 +307,7 @@ def _merge(
             continue
         last = thing[0]
         for lost in leaves.before((kind, thing[0])):
-            _lost(name, lost, findings)
+            _lost(name, lost, gone, findings)
         found = leaves.of((kind, thing[0]))
         place = {"series": thing[0]} if kind == 16 else {}
         if len(found) > 1 or any(leaf[4] != 0 for leaf in found):
@@ -292,10 +325,12 @@ def _merge(
         elif not found and log.size and kind in {17, 19} and thing[0] == 0:
             findings.evidence("log", f"{name} 0 has no leaf")
     while leaves.head is not None and leaves.head[0] == kind:
-        _lost(name, leaves.head, findings)
+        _lost(name, leaves.head, gone, findings)
         leaves.take()
 
 
-def _lost(name: str, leaf: Row, findings: Findings) -> None:
+def _lost(name: str, leaf: Row, gone: Collection[int], findings: Findings) -> None:
+    if leaf[1] in gone:
+        return
     place = {"series": leaf[1]} if name == "series" else {}
     findings.evidence(name, f"{name} {leaf[1]} is gone; leaf {leaf[2]} of the log has it", **place)

@@ -42,6 +42,7 @@ class Hour:
         first_batch, last_batch: their numbers.
         sequence_before, sequence: the span of sequence numbers, joined without a hole.
         records … conflict: sums over the batches; conflicts are part of stored.
+        expired: readings that are in `stored`, and expired since.
         gaps: losses of input that the batches tell of.
         wrong: what does not add up, in words.
     """
@@ -59,6 +60,7 @@ class Hour:
     rejected: int
     duplicate: int
     conflict: int
+    expired: int = 0
     gaps: list[Loss] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -98,6 +100,8 @@ class Reconciled:
                 yield f"  {'hour':17}{names}  batches"
             counts = "".join(f"{getattr(one, name):>11}" for name in COUNTS)
             yield f"  {one.hour[:16]:17}{counts}  {one.first_batch} to {one.last_batch}"
+            if one.expired:
+                yield f"      {one.expired} of the stored readings expired since"
             for gap in one.gaps:
                 yield f"      gap from {gap.begin} to {gap.end}: {gap.cause}"
             for says in one.wrong:
@@ -139,12 +143,11 @@ def _reconcile(connection: Connection, since: int | None, until: int | None) -> 
     hours = {
         (row[0], row[1]): _hour(row, shards.get(row[0])) for row in _ask(connection, "hours", span)
     }
+    gone = {(row[0], row[1]): row[2:] for row in _ask(connection, "expired_by_hour", span)}
     for name, query in (("rejected", "rejects_by_hour"), ("conflict", "conflicts_by_hour")):
         there = {(row[0], row[1]): row[2] for row in _ask(connection, query, span)}
         for key, one in hours.items():
-            counted, found = getattr(one, name), there.pop(key, 0)
-            if counted != found:
-                one.wrong.append(f"{counted} {name} are counted, {found} are there")
+            _compare(one, name, there.get(key, 0), gone.get(key))
     for lease_id, hour, begin, end, cause in _ask(connection, "gaps_between", span):
         if (lease_id, hour) in hours:
             loss = Loss(time_text(begin), time_text(end), cause)
@@ -154,6 +157,18 @@ def _reconcile(connection: Connection, since: int | None, until: int | None) -> 
     found_hours = list(hours.values())
     ok = not wrong and not any(one.wrong for one in found_hours)
     return Reconciled(ok, found_hours, wrong, corrections, replays)
+
+
+def _compare(hour: Hour, name: str, found: int, gone: Row | None) -> None:
+    """Rows that are there against those that were counted, less what expired."""
+    counted = getattr(hour, name)
+    if gone is not None:
+        hour.expired = int(gone[0])
+        # How many conflicts were among the readings that expired, nothing tells any more.
+        most = int(gone[1]) if name == "rejected" else min(max(counted - found, 0), hour.expired)
+        found += most
+    if counted != found:
+        hour.wrong.append(f"{counted} {name} are counted, {found} are there")
 
 
 def _hour(row: Row, shard: Row | None) -> Hour:

@@ -28,6 +28,12 @@ WHERE recorded_at >= %(since)s AND recorded_at < %(until)s GROUP BY 1, 2;
 SELECT lease_id, floorlog.to_us(date_trunc('hour', recorded_at)), count(*) FROM floorlog.conflict
 WHERE recorded_at >= %(since)s AND recorded_at < %(until)s GROUP BY 1, 2;
 
+-- :name expired_by_hour
+-- Readings and rejects that expired since, per shard and hour of storing.
+SELECT b.lease_id, floorlog.to_us(date_trunc('hour', b.recorded_at)), sum(x.readings), sum(x.rejects)
+FROM floorlog.expired AS x JOIN floorlog.batch AS b ON (b.lease_id, b.number) = (x.lease_id, x.number)
+WHERE b.recorded_at >= %(since)s AND b.recorded_at < %(until)s GROUP BY 1, 2;
+
 -- :name gaps_between
 -- Losses of input that were told of.
 SELECT lease_id, floorlog.to_us(date_trunc('hour', recorded_at)), begin_us, end_us, cause FROM floorlog.gap

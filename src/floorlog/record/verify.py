@@ -13,6 +13,7 @@ from floorlog.record.anchor import Anchor
 from floorlog.record.anchored import Anchored
 from floorlog.record.check_alarms import check_alarms
 from floorlog.record.check_batches import Batches
+from floorlog.record.check_expiry import Expiries
 from floorlog.record.check_log import Log, check_notes, check_things
 from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
@@ -37,6 +38,7 @@ class Report:
         anchored: leaves in the newest anchored note.
         forks: restores that were declared, as their statements say.
         stamps: time stamps of notes, with the time that each tells.
+        expiries, expired_readings: steps of expiry that the log declares, and what went by them.
     """
 
     ok: bool
@@ -50,6 +52,8 @@ class Report:
     anchored: int
     forks: list[dict[str, Any]]
     stamps: list[dict[str, Any]]
+    expiries: int
+    expired_readings: int
 
     def as_object(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -71,6 +75,11 @@ class Report:
             lines.append(
                 f"{len(self.stamps)} notes have a time stamp of another authority; the newest says"
                 f" that {newest['size']} leaves were there at {newest['at']}"
+            )
+        if self.expiries:
+            lines.append(
+                f"declared: {self.expired_readings} readings expired in {self.expiries} steps, as"
+                " the policies of the record allow; see `floorlog retention log`"
             )
         if self.unanchored_seconds:
             lines.append(
@@ -136,9 +145,10 @@ def check(
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
     check_notes(connection, anchored.bodies, anchored.late, findings)
     registry = known_of(connection).registry
-    check_things(connection, log, registry, findings)
+    expiries = Expiries(connection)
+    check_things(connection, log, registry, findings, expiries.events)
     check_alarms(connection, findings)
-    batches = Batches(connection, log, registry, findings, since=since, series=chosen)
+    batches = Batches(connection, log, registry, findings, expiries, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
     spent = max(time.process_time() - began, 1e-6)
     oldest = batches.unanchored_us
@@ -154,6 +164,8 @@ def check(
         anchored=log.anchored,
         forks=[_fork_object(one) for one in anchored.forks],
         stamps=anchored.stamps,
+        expiries=expiries.count,
+        expired_readings=expiries.readings,
     )
 
 

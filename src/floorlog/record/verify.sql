@@ -90,6 +90,20 @@ SELECT c.correction_id, timestamptz_send(c.recorded_at), c.actor, c.reason, c.ts
     c.was_quality, c.value, c.quality
 FROM floorlog.correction AS c ORDER BY c.correction_id;
 
+-- :name expiries
+-- Every expiry, with what its shard is.
+SELECT x.expiry_id, timestamptz_send(x.recorded_at), x.first_number, x.last_number, x.series::text, x.batches,
+    x.readings, x.rejects, x.anomalies, x.events, x.root, l.lease_id, s.arn, timestamptz_send(s.created_at),
+    l.shard_id, l.parents::text, l.hash_begin::text, l.hash_end::text
+FROM floorlog.expiry AS x LEFT JOIN floorlog.lease AS l ON l.lease_id = x.lease_id
+LEFT JOIN floorlog.stream AS s ON s.stream_id = l.stream_id ORDER BY x.expiry_id;
+
+-- :name expired
+-- What stands for what expired, by batch; hashes one after the other.
+SELECT x.lease_id, x.number, x.expiry_id, x.readings, x.rejects, x.begins::text, x.ends::text,
+    array_to_string(ARRAY(SELECT encode(h, 'hex') FROM unnest(x.hashes) WITH ORDINALITY AS u (h, n) ORDER BY n), '')
+FROM floorlog.expired AS x ORDER BY x.lease_id, x.number, x.expiry_id;
+
 -- :name newest
 -- What is noted of each series' newest reading.
 SELECT series_id, newest_window FROM floorlog.series_home ORDER BY series_id;

@@ -153,6 +153,12 @@ CORRECTION = _form(
     "correction_id:int recorded_us:int actor:text reason:text ts_us:int was_name:hash"
     " was_value:float was_quality:int name:hash value:float quality:int",
 )
+EXPIRY = _form(
+    23,
+    "expiry",
+    "expiry_id:int recorded_us:int shard:hash first_number:int last_number:int series:hashes"
+    " batches:int readings:int rejects:int anomalies:int events:text root:hash",
+)
 ENTRY = _form(
     32,
     "entry",
@@ -161,10 +167,13 @@ ENTRY = _form(
     " duplicate:int conflict:int leaves:int root:hash previous:hashes",
 )
 
+# ── leaves of an expiry's tree ───────────────────────────────────────────────────────────────────
+EXPIRED = _form(24, "expired", "number:int spans:text hashes:hashes readings:int rejects:int")
+
 # ── named by a reading alone ─────────────────────────────────────────────────────────────────────
 NAMED_STATE = _form(48, "named_state", "series:hash state:hash")
 
 FORMS = (
-    REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ALARM, CORRECTION, ENTRY,
-    NAMED_STATE,
+    REJECT, ANOMALY, GAP, SERIES, STATE, SHARD, CATALOGUE, AUDIT, ALARM, CORRECTION, EXPIRY,
+    ENTRY, EXPIRED, NAMED_STATE,
 )  # fmt: skip

@@ -188,6 +188,71 @@ def cover(subtree: Subtree, known: Iterable[int], size: int) -> list[bytes]:
     return found + gap(subtree, begin, size)
 
 
+Run = tuple[int, int, Sequence[bytes]]
+
+
+class Collapsed:
+    """A tree of which runs of leaves are gone: see "Expiry" in docs/reference/ledger.md.
+
+    Args:
+        leaves: hashes of the leaves that are there, in order.
+        runs: begin, end (not included) and the roots of the largest complete subtrees of each run
+            that is gone, ascending.
+
+    Attributes:
+        size: leaves, those that are gone included.
+        places: of the leaves that are there.
+
+    Raises:
+        ValueError: the runs are none that can be.
+    """
+
+    def __init__(self, leaves: Sequence[bytes], runs: Sequence[Run]) -> None:
+        self.places: list[int] = []
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self.size = 0
+        rest = iter(leaves)
+        for begin, end, hashes in runs:
+            self._take(rest, begin - self.size)
+            parts = list(complete(begin, end))
+            if not self.size == begin < end <= SIZE_MAX or len(parts) != len(hashes):
+                message = f"leaves {begin} to {end - 1} are no run that can be gone"
+                raise ValueError(message)
+            for part, found in zip(parts, hashes, strict=True):
+                self._put(*part, found)
+            self.size = end
+        self._take(rest, len(leaves))
+
+    def subtree(self, level: int, index: int) -> bytes:
+        """See Subtree. Raises ValueError for one below what is gone."""
+        try:
+            return self._nodes[level, index]
+        except KeyError as error:
+            message = f"subtree {level}, {index} is gone"
+            raise ValueError(message) from error
+
+    def root(self) -> bytes:
+        """Root over all leaves."""
+        return span_root(self.subtree, 0, self.size)
+
+    def _take(self, leaves: Iterator[bytes], count: int) -> None:
+        """Put the next leaves, so many or all that are left."""
+        for _ in range(count):
+            leaf = next(leaves, None)
+            if leaf is None:
+                return
+            self.places.append(self.size)
+            self._put(0, self.size, leaf)
+            self.size += 1
+
+    def _put(self, level: int, index: int, found: bytes) -> None:
+        self._nodes[level, index] = found
+        while index % 2 and (left := self._nodes.get((level, index - 1))) is not None:
+            found = node_hash(left, found)
+            level, index = level + 1, index // 2
+            self._nodes[level, index] = found
+
+
 class Growing:
     """Computes a root from left to right, holding one hash a level.
 

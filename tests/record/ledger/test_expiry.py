@@ -1,0 +1,274 @@
+"""What may go goes, leaves few hashes, and everything else still verifies."""
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from aged import AGED, DAYS, OLD, write_aged
+from written import Ground, Written
+
+from floorlog.errors import InputError, ServiceError
+from floorlog.record.act import acting
+from floorlog.record.expire import Expirer
+from floorlog.record.reconcile import reconcile
+from floorlog.record.retention import (
+    expiries,
+    place_hold,
+    policies,
+    release_hold,
+    set_policy,
+    step,
+)
+from floorlog.record.verify import Report, verify
+from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
+
+SAID = {"by": "Ann", "reason": "as the law asks"}
+BETWEEN = DAYS * 3 // 4  # the older half of the batches is older than that, the younger is not
+STORED = "SELECT sum(stored), sum(rejected) FROM floorlog.batch"
+
+
+@pytest.fixture(scope="session")
+def aged_ground(ground: Ground) -> Ground:
+    """The server with the template of an aged record."""
+    write_aged(ground)
+    return ground
+
+
+@pytest.fixture(params=["open"])
+def aged(request: pytest.FixtureRequest, aged_ground: Ground) -> Iterator[Written]:
+    """An aged record, in open rows or in chunks."""
+    with aged_ground.copy(AGED) as copied:
+        if request.param == "sealed":
+            seal_all(copied)
+        yield copied
+
+
+def seal_all(written: Written) -> None:
+    """Let the keeper seal all that there is."""
+    raise NotImplementedError
+
+
+def keep(written: Written, asset: str, days: int | None, *, from_active: bool = False) -> None:
+    set_policy(written.dsn(OPERATOR), asset, days, from_active=from_active, **SAID)
+
+
+def expire(written: Written, batches_max: int = 3) -> list[int]:
+    """All steps that there are to do; the expiries that were made."""
+    made = []
+    for _ in range(100):
+        with acting(written.dsn(KEEPER)) as connection:
+            found = step(connection, batches_max)
+        if found is None:
+            return made
+        if found.expiry_id is not None:
+            made.append(found.expiry_id)
+    raise AssertionError("expiry does not end")
+
+
+def verified(written: Written) -> Report:
+    report = verify(written.dsn(READER), written.anchor)
+    assert report.wrong == []
+    assert report.ok
+    return report
+
+
+def readings(written: Written, where: str = "true") -> list[str]:
+    """All of them in one order, with their flags."""
+    rows = written.run(
+        "SELECT device_id, metric, ts, value, text, quality, flags, recorded_at, arrived_at, shard,"
+        f" batch FROM floorlog.reading WHERE {where}"
+    )
+    return sorted(map(repr, rows))
+
+
+def test_nothing_goes_without_a_policy(aged) -> None:
+    """Nor with one that keeps for ever, nor before its time."""
+    before = readings(aged)
+    assert expire(aged) == []
+    keep(aged, "*", None)
+    assert expire(aged) == []
+    keep(aged, "*", DAYS + 10)
+    assert expire(aged) == []
+    assert readings(aged) == before
+
+
+def test_one_asset_goes_and_the_rest_stays(aged) -> None:
+    """To the reading; anomalies and conflicts go with it; a single hash a batch stays behind."""
+    stays = readings(aged, f"device_id <> 'oven' OR batch > {OLD}")
+    gone = readings(aged, f"device_id = 'oven' AND batch <= {OLD}")
+    stored = aged.run(STORED)
+    keep(aged, "oven", BETWEEN)
+    made = expire(aged)
+    assert len(made) >= 4
+    assert readings(aged) == stays
+    assert aged.run("SELECT max(cardinality(hashes)) FROM floorlog.expired") == [(1,)]
+    report = verified(aged)
+    assert (report.expiries, report.expired_readings) == (len(made), len(gone))
+    assert aged.run(STORED) == stored
+    left = aged.run(
+        "SELECT count(*) FROM floorlog.conflict AS c JOIN floorlog.series AS s USING (series_id)"
+        f" WHERE s.device = 'oven' AND c.number <= {OLD}"
+    )
+    assert left == [(0,)]
+    aged.keep()
+    assert verified(aged).unanchored_seconds == 0
+    assert reconcile(aged.dsn(READER)).ok
+
+
+def test_all_goes_and_few_hashes_stay(aged) -> None:
+    """Readings, rejects with their bytes, anomalies with texts; batches and the log stay."""
+    ((batches,),) = aged.run("SELECT count(*) FROM floorlog.batch")
+    keep(aged, "*", BETWEEN)
+    expire(aged)
+    keep(aged, "*", 5)
+    expire(aged)
+    for table in ("open_row", "chunk", "reject", "anomaly", "conflict"):
+        assert aged.run(f"SELECT count(*) FROM floorlog.{table}") == [(0,)], table
+    assert aged.run("SELECT count(*) FROM floorlog.batch") == [(batches,)]
+    assert aged.run("SELECT DISTINCT newest_window FROM floorlog.series_home") == [(None,)]
+    aged.keep()
+    report = verified(aged)
+    ((stored, _),) = aged.run(STORED)
+    assert (report.readings, report.expired_readings) == (0, stored)
+    assert reconcile(aged.dsn(READER)).ok
+    shown = expiries(aged.dsn(READER), 100)
+    assert sum(one.readings for one in shown) == stored
+    assert all(one.bytes_before > one.bytes_after > 0 for one in shown if one.readings > 20)
+    assert "p-" in aged.run("SELECT actor FROM floorlog.retention")[0][0]
+
+
+def test_an_asset_in_use_is_kept_whole(aged) -> None:
+    """Counting from active: while a reading is younger than the days, nothing goes at all."""
+    keep(aged, "oven", BETWEEN, from_active=True)
+    assert expire(aged) == []
+    keep(aged, "oven", 300, from_active=True)
+    assert expire(aged)
+    assert readings(aged, "device_id = 'oven'") == []
+    verified(aged)
+
+
+def test_a_hold_wins(aged) -> None:
+    """On the asset, on everything, and on devices that were of the asset when it was placed."""
+    dsn = aged.dsn(OPERATOR)
+    before = readings(aged)
+    aged.run(
+        "INSERT INTO floorlog.catalogue (version, body) VALUES (1, %s)",
+        json.dumps({"devices": {"oven": {"asset": "hall"}}}),
+    )
+    place_hold(dsn, "hall", "case 7", **SAID)
+    aged.run("INSERT INTO floorlog.catalogue (version, body) VALUES (2, '{\"devices\": {}}')")
+    keep(aged, "oven", 5)
+    assert expire(aged) == []
+    place_hold(dsn, "*", "audit", **SAID)
+    release_hold(dsn, "hall", "case 7", **SAID)
+    assert expire(aged) == []
+    assert readings(aged) == before
+    release_hold(dsn, "*", "audit", **SAID)
+    assert expire(aged)
+    assert readings(aged, "device_id = 'oven'") == []
+    aged.keep()
+    verified(aged)
+
+
+def test_a_batch_that_was_changed_loses_nothing(aged) -> None:
+    """Expiry does not tidy away what is not as it was stored; the keeper says so and goes on."""
+    aged.run("UPDATE floorlog.anomaly SET reason = 'x' WHERE (lease_id, number) = (1, 1)")
+    keep(aged, "*", 5)
+    before = readings(aged)
+    with pytest.raises(ServiceError, match="batch 1 of lease 1 is not what was stored"):
+        expire(aged)
+    with aged.connect(KEEPER) as connection:
+        assert Expirer().step(connection) is False
+    assert readings(aged) == before
+    assert aged.run("SELECT count(*) FROM floorlog.expired") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM floorlog.expired WHERE (lease_id, number) = (1, 2)",
+        "UPDATE floorlog.expired SET readings = readings + 1 WHERE (lease_id, number) = (1, 2)",
+        "UPDATE floorlog.expired SET hashes[1] = sha256('x') WHERE (lease_id, number) = (1, 2)",
+        "UPDATE floorlog.expired SET expiry_id = 77 WHERE (lease_id, number) = (1, 2)",
+        "DELETE FROM floorlog.expiry WHERE lease_id = 1",
+        "UPDATE floorlog.expiry SET readings = readings + 1 WHERE lease_id = 1",
+        "UPDATE floorlog.expiry SET series = '{1}' WHERE lease_id = 1",
+        "DELETE FROM floorlog.gap WHERE (lease_id, number) = (1, 1)",
+    ],
+)
+def test_what_went_otherwise_is_found(aged_ground, change) -> None:
+    """A changed trace of expiry, and rows that went without one, are evidence that is wrong."""
+    with aged_ground.copy(AGED) as aged:
+        keep(aged, "oven", BETWEEN)
+        expire(aged, 100)
+        aged.keep()
+        aged.run(change)
+        report = verify(aged.dsn(READER), aged.anchor)
+        assert not report.ok
+        assert "evidence" in {one.kind for one in report.wrong}
+
+
+def test_rejects_go_with_the_device_that_they_name(aged_ground) -> None:
+    """And stay while they name one that is held."""
+    with aged_ground.copy(AGED) as aged:
+        held = aged.run("SELECT count(*) FROM floorlog.reject")
+        keep(aged, "press-1", BETWEEN)
+        expire(aged)
+        assert aged.run("SELECT count(*) FROM floorlog.reject") == held
+        goes = "SELECT floorlog.reject_goes(%s, %s, %s, %s)"
+        bad = b'{"device_id":"oven","value":NaN}'
+        assert aged.run(goes, bad, False, ["oven"], []) == [(True,)]
+        assert aged.run(goes, bad, False, ["press-1", ""], []) == [(False,)]
+        assert aged.run(goes, bad, True, [""], []) == [(True,)]
+        assert aged.run(goes, bad, True, ["", "oven"], ["oven"]) == [(False,)]
+
+
+def test_what_cannot_be_is_said(aged_ground) -> None:
+    """Unknown assets, days out of range, holds twice or not there; only the keeper expires."""
+    with aged_ground.copy(AGED) as aged:
+        dsn = aged.dsn(OPERATOR)
+        with pytest.raises(InputError, match="no asset 'nowhere'"):
+            keep(aged, "nowhere", 5)
+        with pytest.raises(InputError, match="0 days"):
+            keep(aged, "*", 0)
+        place_hold(dsn, "oven", "a", **SAID)
+        with pytest.raises(InputError, match="already"):
+            place_hold(dsn, "oven", "a", **SAID)
+        with pytest.raises(InputError, match="it has a"):
+            release_hold(dsn, "oven", "b", **SAID)
+        for role in LOGIN_ROLES:
+            if role != KEEPER:
+                with (
+                    aged.connect(role) as connection,
+                    pytest.raises(psycopg.errors.InsufficientPrivilege),
+                ):
+                    connection.execute("SELECT floorlog.expire(1)")
+
+
+def test_malformed_policies_do_no_harm(aged_ground) -> None:
+    """What is no policy counts as one that keeps for ever, and expiry goes on for the others."""
+    with aged_ground.copy(AGED) as aged:
+        events = [
+            ("retention.set", '{"asset": "oven", "days": "-1"}'),
+            ("retention.set", '{"asset": "press-1", "days": {"a": 1}}'),
+            ("retention.set", '{"asset": ["x"], "days": 1}'),
+            ("retention.set", "[]"),
+            ("retention.set", '"x"'),
+            ("hold.place", "7"),
+            ("hold.place", '{"hold": "x"}'),
+        ]
+        for action, detail in events:
+            aged.run(
+                "INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('p', %s, %s)",
+                action, detail,
+            )  # fmt: skip
+        aged.run("INSERT INTO floorlog.catalogue (version, body) VALUES (1, '[1, 2]')")
+        before = readings(aged, "device_id IN ('oven', 'press-1')")
+        keep(aged, "*", 5)
+        expire(aged)
+        assert readings(aged) == before
+        kept, held, due = policies(aged.dsn(READER))
+        days = {one.asset: one.days for one in kept}
+        assert (days["oven"], days["press-1"], days["*"]) == (None, None, 5)
+        assert (held, due) == ([], [])
