@@ -17,6 +17,7 @@ from floorlog.errors import RecordError, SettingError
 from floorlog.metrics import Measures
 from floorlog.pulse import FLUSH_SECONDS, write_line
 from floorlog.record.anchor import Anchor, Signer, open_anchor
+from floorlog.record.expire import Expirer
 from floorlog.record.publish import Publisher
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
 from floorlog.record.signing_key import signer_of
@@ -67,6 +68,7 @@ class Keeper:
         self._anchor_s = anchor_s
         self._sequencer: Sequencer | None = None
         self._session: object = None
+        self._expirer = Expirer()
         self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
         self._measures = measures
@@ -100,7 +102,9 @@ class Keeper:
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
-        return BUSY_SECONDS if added >= LEAVES_MAX else ROUND_SECONDS
+        if added >= LEAVES_MAX or self._expirer.step(self._link.idle()):
+            return BUSY_SECONDS
+        return ROUND_SECONDS
 
     def _tell(self) -> None:
         """Say once a minute for how long there has been something that is not anchored.

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from floorlog.cli import act, deploy, detection, reconcile, record, recovery, reject, upkeep
+from floorlog.cli import (
+    act,
+    deploy,
+    detection,
+    reconcile,
+    record,
+    recovery,
+    reject,
+    retention,
+    upkeep,
+)
 from floorlog.cli.place import (
     DATA,
     FILE,

@@ -12,6 +12,8 @@ from floorlog.record.retention import Step, step
 log = logging.getLogger("floorlog.keeper")
 
 BATCHES_MAX = 600  # a step's, beside the rest of the chunks that it would cut
+BATCHES_MIN = 10
+STEP_SECONDS_MAX = 50  # then it is undone, and half as much is tried
 LOOK_SECONDS = 600.0  # between two looks at whether anything is due: whole days count
 RETRY_SECONDS = 3_600.0  # after a batch that is not what was stored: a person has to look
 
@@ -26,6 +28,7 @@ class Expirer:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._next = float("-inf")
+        self._batches = BATCHES_MAX
 
     def step(self, connection: Connection) -> bool:
         """One step where it is time; whether there may be more to do at once.
@@ -37,8 +40,13 @@ class Expirer:
             return False
         try:
             with connection.transaction():
-                connection.execute("SET LOCAL statement_timeout = '10min'")
-                found = step(connection, BATCHES_MAX)
+                connection.execute(f"SET LOCAL statement_timeout = '{STEP_SECONDS_MAX}s'")
+                found = step(connection, self._batches)
+        except psycopg.errors.QueryCanceled:
+            if self._batches == BATCHES_MIN:
+                raise
+            self._batches = max(BATCHES_MIN, self._batches // 2)
+            return True
         except psycopg.Error as error:
             if error.sqlstate != "FL004":
                 raise
@@ -48,6 +56,7 @@ class Expirer:
         if found is None:
             self._next = self._monotonic() + LOOK_SECONDS
             return False
+        self._batches = min(BATCHES_MAX, self._batches + BATCHES_MIN)
         _tell(found)
         return True
 

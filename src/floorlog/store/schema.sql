@@ -1800,3 +1800,724 @@ COMMENT ON COLUMN note.recorded_at IS 'outside: when the copy was made';
 COMMENT ON COLUMN note.size IS 'derived: leaves of the log that it speaks of';
 COMMENT ON COLUMN note.body IS 'derived: a copy of the signed note as it is anchored outside';
 COMMENT ON COLUMN lease.ended IS 'outside: the shard''s last batch is stored, or its stream is gone';
+-- Policies and holds, folded from audit events, and what they say may expire.
+
+-- The policy of each asset that has one ('*': of all others), by its last event. Without `days` it
+-- is kept for ever. `from` active: the days count from when the whole asset went quiet.
+CREATE VIEW retention AS
+SELECT DISTINCT ON (a.detail ->> 'asset') a.detail ->> 'asset' AS asset,
+    CASE WHEN a.detail ->> 'days' ~ '^[1-9][0-9]{0,5}$' THEN (a.detail ->> 'days')::int4 END AS days,
+    coalesce(a.detail ->> 'from' <> 'recorded', true) AS from_active,
+    a.detail ->> 'reason' AS reason, a.actor, a.recorded_at, a.event_id
+FROM floorlog.audit_event AS a
+WHERE a.action = 'retention.set' AND a.detail ->> 'asset' <> ''
+ORDER BY a.detail ->> 'asset', a.event_id DESC;
+COMMENT ON VIEW retention IS 'derived: the policy in force per asset';
+
+-- The holds that were placed and not released: nothing of their asset ('*': of any) may expire.
+CREATE VIEW hold AS
+SELECT h.asset, h.name, h.reason, h.actor, h.recorded_at, h.event_id FROM (
+    SELECT DISTINCT ON (a.detail ->> 'asset', a.detail ->> 'hold') a.detail ->> 'asset' AS asset,
+        a.detail ->> 'hold' AS name, a.detail ->> 'reason' AS reason, a.actor, a.recorded_at, a.event_id, a.action
+    FROM floorlog.audit_event AS a
+    WHERE a.action IN ('hold.place', 'hold.release') AND a.detail ->> 'asset' <> ''
+    ORDER BY a.detail ->> 'asset', a.detail ->> 'hold', a.event_id DESC
+) AS h WHERE h.action = 'hold.place';
+COMMENT ON VIEW hold IS 'derived: the holds in force';
+CREATE INDEX audit_event_retention ON audit_event (event_id) WHERE action IN ('retention.set', 'hold.place', 'hold.release');
+
+-- The asset of a device by one version of the catalogue: its own where that names none.
+CREATE FUNCTION asset_of(device text, body json) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT coalesce(CASE WHEN json_typeof(body -> 'devices') = 'object' AND json_typeof(body -> 'devices' -> device) = 'object'
+        THEN body -> 'devices' -> device ->> 'asset' END, device)
+$$;
+
+-- The devices that a hold keeps. A hold is not slipped by moving a device to another asset: it
+-- keeps whatever belonged to its asset in any version of the catalogue since it was placed.
+CREATE FUNCTION held_devices() RETURNS TABLE (device text) LANGUAGE sql STABLE AS $$
+    SELECT d.device FROM (SELECT DISTINCT s.device FROM floorlog.series AS s) AS d
+    WHERE EXISTS (
+        SELECT FROM floorlog.hold AS h
+        WHERE h.asset IN ('*', d.device) OR EXISTS (
+            SELECT FROM floorlog.catalogue AS c
+            WHERE floorlog.asset_of(d.device, c.body) = h.asset AND (c.recorded_at >= h.recorded_at OR c.version = (
+                SELECT max(o.version) FROM floorlog.catalogue AS o WHERE o.recorded_at < h.recorded_at))))
+$$;
+
+-- Whether nothing of a device's asset was stored since a time; of '', nothing at all.
+CREATE FUNCTION is_quiet(of_device text, since timestamptz) RETURNS bool LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    ids int4[];
+BEGIN
+    IF of_device = '' THEN
+        RETURN NOT EXISTS (SELECT FROM floorlog.batch AS b WHERE b.recorded_at >= since AND b.stored > 0);
+    END IF;
+    SELECT array_agg(s.series_id) INTO ids FROM floorlog.series AS s, (
+        SELECT o.body FROM floorlog.catalogue AS o ORDER BY o.version DESC LIMIT 1) AS c
+    WHERE floorlog.asset_of(s.device, c.body) = floorlog.asset_of(of_device, c.body);
+    -- The quick answer of a plant that runs; the rest tells readings that are older than their storing.
+    RETURN NOT EXISTS (SELECT FROM floorlog.series_home AS h
+            WHERE h.series_id = ANY (ids) AND h.newest_window * 300000000::int8 >= floorlog.to_us(since))
+        AND NOT EXISTS (SELECT FROM floorlog.open_row AS r WHERE r.recorded_at >= since AND r.series && ids)
+        AND NOT EXISTS (SELECT FROM floorlog.chunk AS c WHERE c.series_id = ANY (ids) AND c.recorded_max >= since);
+END
+$$;
+
+-- Which devices may expire, and what was stored before when: whole days, so that it moves on once a
+-- day. The device '' stands for rejects, which belong to none: they go by the policy of all others,
+-- and not while there is any hold.
+CREATE FUNCTION expirable() RETURNS TABLE (device text, before timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT p.device, p.before FROM (
+        SELECT d.device, date_trunc('day', now() - make_interval(days => r.days), 'UTC') AS before, r.from_active
+        FROM (
+            SELECT DISTINCT s.device, floorlog.asset_of(s.device, c.body) AS asset
+            FROM floorlog.series AS s, (SELECT o.body FROM floorlog.catalogue AS o ORDER BY o.version DESC LIMIT 1) AS c
+            UNION ALL SELECT '', '*'
+        ) AS d
+        JOIN LATERAL (
+            SELECT o.days, o.from_active FROM floorlog.retention AS o WHERE o.asset IN ('*', d.asset)
+            ORDER BY o.asset = '*' LIMIT 1
+        ) AS r ON r.days IS NOT NULL
+    ) AS p
+    WHERE p.device NOT IN (SELECT h.device FROM floorlog.held_devices() AS h)
+        AND (p.device <> '' OR NOT EXISTS (SELECT FROM floorlog.hold))
+        AND (NOT p.from_active OR floorlog.is_quiet(p.device, p.before))
+$$;
+
+GRANT SELECT ON retention, hold TO floorlog_keeper, floorlog_operator, floorlog_reader;
+-- Expiry: what it keeps, and the trees that it has to know.
+
+CREATE TABLE expiry (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    expiry_id int8 GENERATED ALWAYS AS IDENTITY,
+    first_number int8 NOT NULL,
+    last_number int8 NOT NULL,
+    readings int8 NOT NULL,
+    bytes_before int8 NOT NULL,
+    bytes_after int8 NOT NULL,
+    lease_id int4 NOT NULL,
+    batches int4 NOT NULL,
+    rejects int4 NOT NULL,
+    anomalies int4 NOT NULL,
+    series int4[] NOT NULL,
+    events text NOT NULL,
+    root bytea NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX expiry_id ON expiry (expiry_id);
+COMMENT ON COLUMN expiry.recorded_at IS 'evidence: when it happened';
+COMMENT ON COLUMN expiry.expiry_id IS 'evidence: number of the expiry';
+COMMENT ON COLUMN expiry.first_number IS 'evidence: the first batch that lost something';
+COMMENT ON COLUMN expiry.last_number IS 'evidence: the last one';
+COMMENT ON COLUMN expiry.readings IS 'evidence: readings that went';
+COMMENT ON COLUMN expiry.bytes_before IS 'outside: size of the rows that went';
+COMMENT ON COLUMN expiry.bytes_after IS 'outside: size of the rows that stand in their place';
+COMMENT ON COLUMN expiry.lease_id IS 'evidence: the shard of the batches';
+COMMENT ON COLUMN expiry.batches IS 'evidence: batches that lost something';
+COMMENT ON COLUMN expiry.rejects IS 'evidence: rejects that went';
+COMMENT ON COLUMN expiry.anomalies IS 'evidence: anomalies that went';
+COMMENT ON COLUMN expiry.series IS 'evidence: the series whose readings went, ascending';
+COMMENT ON COLUMN expiry.events IS 'evidence: kind:number of each leaf of the log whose event went';
+COMMENT ON COLUMN expiry.root IS 'evidence: root (RFC 6962) over the rows of expired, by number of the batch';
+
+CREATE TABLE expired (
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    expiry_id int8 NOT NULL,
+    number int8 NOT NULL,
+    lease_id int4 NOT NULL,
+    readings int4 NOT NULL,
+    rejects int4 NOT NULL,
+    begins int4[] NOT NULL,
+    ends int4[] NOT NULL,
+    hashes bytea[] NOT NULL
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX expired_batch ON expired (lease_id, number);
+COMMENT ON COLUMN expired.recorded_at IS 'derived: the expiry''s';
+COMMENT ON COLUMN expired.expiry_id IS 'evidence: the expiry';
+COMMENT ON COLUMN expired.number IS 'evidence: the batch within the shard';
+COMMENT ON COLUMN expired.lease_id IS 'evidence: the shard';
+COMMENT ON COLUMN expired.readings IS 'evidence: readings that the batch lost';
+COMMENT ON COLUMN expired.rejects IS 'evidence: rejects that it lost';
+COMMENT ON COLUMN expired.begins IS 'evidence: first leaf of each run of leaves that went';
+COMMENT ON COLUMN expired.ends IS 'evidence: one after the last leaf of each run';
+COMMENT ON COLUMN expired.hashes IS 'evidence: roots of the largest complete subtrees of the runs, from left to right';
+
+CREATE TABLE expiry_mark (
+    device text NOT NULL,
+    lease_id int4 NOT NULL,
+    number int8 NOT NULL,
+    PRIMARY KEY (device, lease_id)
+) WITH (fillfactor = 60);
+COMMENT ON COLUMN expiry_mark.device IS 'derived: the device; empty: rejects';
+COMMENT ON COLUMN expiry_mark.lease_id IS 'derived: the shard';
+COMMENT ON COLUMN expiry_mark.number IS 'derived: up to this batch nothing of it is left to expire';
+
+DO $$
+BEGIN
+    CREATE TABLE expiry_default PARTITION OF floorlog.expiry DEFAULT;
+    CREATE TABLE expired_default PARTITION OF floorlog.expired DEFAULT;
+    PERFORM floorlog.make_months(2);
+END
+$$;
+
+CREATE FUNCTION digest(a anomaly) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x000301'::bytea || floorlog.field(floorlog.digest(s)) || floorlog.field(a.severity::int8)
+        || floorlog.field(a.phase) || floorlog.field(a.detector) || floorlog.field(a.start_us)
+        || floorlog.field(a.at_us) || floorlog.field(a.score) || floorlog.field(a.value)
+        || floorlog.field(a.expected) || floorlog.field(a.reason))
+    FROM floorlog.series AS s WHERE s.series_id = a.series_id
+$$;
+CREATE FUNCTION digest(e expired) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001801'::bytea || floorlog.field(e.number)
+        || floorlog.field((SELECT string_agg(u.b || ':' || u.e, ',' ORDER BY u.place)
+            FROM unnest(e.begins, e.ends) WITH ORDINALITY AS u (b, e, place)))
+        || floorlog.field((SELECT string_agg(u.h, '' ORDER BY u.place)
+            FROM unnest(e.hashes) WITH ORDINALITY AS u (h, place)))
+        || floorlog.field(e.readings::int8) || floorlog.field(e.rejects::int8))
+$$;
+CREATE FUNCTION digest(x expiry) RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x001701'::bytea || floorlog.field(x.expiry_id) || floorlog.field(floorlog.to_us(x.recorded_at))
+        || floorlog.field((SELECT floorlog.digest(l) FROM floorlog.lease AS l WHERE l.lease_id = x.lease_id))
+        || floorlog.field(x.first_number) || floorlog.field(x.last_number)
+        || floorlog.field(coalesce((SELECT string_agg(floorlog.digest(s), '' ORDER BY s.series_id)
+            FROM floorlog.series AS s WHERE s.series_id = ANY (x.series)), ''))
+        || floorlog.field(x.batches::int8) || floorlog.field(x.readings) || floorlog.field(x.rejects::int8)
+        || floorlog.field(x.anomalies::int8) || floorlog.field(x.events) || floorlog.field(x.root))
+$$;
+
+-- The largest complete subtrees that make up the leaves begin_at … end_before - 1: see "Covers".
+CREATE FUNCTION subtrees(begin_at int4, end_before int4, OUT place int4, OUT level int4)
+RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    place := begin_at;
+    WHILE place < end_before LOOP
+        level := 0;
+        WHILE place % (1 << (level + 1)) = 0 AND place + (1 << (level + 1)) <= end_before LOOP
+            level := level + 1;
+        END LOOP;
+        RETURN NEXT;
+        place := place + (1 << level);
+    END LOOP;
+END
+$$;
+
+-- RFC 6962's root over complete subtrees from left to right, each with its level.
+CREATE FUNCTION tree_root(levels int4[], hashes bytea[]) RETURNS bytea LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    stack_levels int4[] := '{}';
+    stack bytea[] := '{}';
+    depth int4 := 0;
+    level int4;
+    hash bytea;
+BEGIN
+    IF cardinality(hashes) = 0 THEN
+        RETURN sha256('');
+    END IF;
+    FOR n IN 1..cardinality(hashes) LOOP
+        level := levels[n];
+        hash := hashes[n];
+        WHILE depth > 0 AND stack_levels[depth] = level LOOP
+            hash := sha256('\x01'::bytea || stack[depth] || hash);
+            level := level + 1;
+            depth := depth - 1;
+        END LOOP;
+        depth := depth + 1;
+        stack_levels[depth] := level;
+        stack[depth] := hash;
+    END LOOP;
+    hash := stack[depth];
+    FOR n IN REVERSE depth - 1..1 LOOP
+        hash := sha256('\x01'::bytea || stack[n] || hash);
+    END LOOP;
+    RETURN hash;
+END
+$$;
+
+CREATE OR REPLACE VIEW unplaced_event AS
+SELECT 22::int2 AS kind, c.correction_id AS id, floorlog.digest(c) AS hash
+FROM floorlog.correction AS c
+WHERE NOT EXISTS (SELECT FROM floorlog.log_leaf AS g WHERE (g.kind, g.lease_id, g.id) = (22, 0, c.correction_id))
+UNION ALL
+SELECT 23::int2, x.expiry_id, floorlog.digest(x)
+FROM floorlog.expiry AS x
+WHERE NOT EXISTS (SELECT FROM floorlog.log_leaf AS g WHERE (g.kind, g.lease_id, g.id) = (23, 0, x.expiry_id));
+COMMENT ON VIEW unplaced_event IS 'derived: events that have no position in the log yet';
+
+GRANT SELECT ON expiry, expired TO floorlog_writer, floorlog_keeper, floorlog_operator, floorlog_reader;
+GRANT SELECT ON expiry_mark TO floorlog_keeper, floorlog_operator, floorlog_reader;
+-- The act of expiry: the only way, beside seal(), by which rows of the record go.
+
+-- The number of a shard's last batch that was stored before a time, 0 for none: by bisection, for
+-- within a shard batches are stored in their order.
+CREATE FUNCTION last_before(of_lease int4, before timestamptz) RETURNS int8 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    low int8 := 0;
+    high int8;
+    middle int8;
+BEGIN
+    SELECT l.number INTO high FROM floorlog.lease AS l WHERE l.lease_id = of_lease;
+    WHILE low < high LOOP
+        middle := (low + high + 1) / 2;
+        IF EXISTS (SELECT FROM floorlog.batch AS b
+                WHERE b.lease_id = of_lease AND b.number = middle AND b.recorded_at < before) THEN
+            low := middle;
+        ELSE
+            high := middle - 1;
+        END IF;
+    END LOOP;
+    RETURN low;
+END
+$$;
+
+-- The readings of a shard's batches, one per row; `source` and `place` keep the order of those that
+-- share series and time.
+CREATE FUNCTION readings_of(of_lease int4, from_number int8, to_number int8, OUT number int8, OUT series_id int4,
+    OUT at_us int8, OUT value float8, OUT quality int8, OUT arrival_s int8, OUT flags int2, OUT source int4, OUT place int8)
+RETURNS SETOF record LANGUAGE sql STABLE AS $$
+    SELECT r.number, u.series_id, u.at_us, u.value, u.quality, r.clock_s - u.arrived, u.flags, r.part::int4, u.place
+    FROM floorlog.open_row AS r
+    CROSS JOIN LATERAL floorlog.opened(r) WITH ORDINALITY AS u (series_id, at_us, value, quality, arrived, flags, place)
+    WHERE r.lease_id = of_lease AND r.number BETWEEN from_number AND to_number
+    UNION ALL
+    SELECT u.number, c.series_id, u.at_us, u.value, u.quality, b.clock_s - u.arrived, u.flags, -1 - c.part, u.place
+    FROM floorlog.chunk AS c
+    CROSS JOIN LATERAL floorlog.unsealed(c) AS u
+    JOIN floorlog.batch AS b ON b.lease_id = of_lease AND b.number = u.number
+    WHERE int8range((c.lease_id::int8 << 40) + c.number_min, (c.lease_id::int8 << 40) + c.number_max, '[]')
+            && int8range((of_lease::int8 << 40) + from_number, (of_lease::int8 << 40) + to_number, '[]')
+        AND u.number BETWEEN from_number AND to_number
+$$;
+
+-- Whether a reject goes: with all that belongs to no device, or because its bytes name a device that
+-- goes; never while they name one that is held.
+CREATE FUNCTION reject_goes(data bytea, is_all bool, going text[], held text[]) RETURNS bool
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (is_all OR EXISTS (SELECT FROM unnest(going) AS g (name)
+            WHERE g.name <> '' AND position(convert_to(g.name, 'UTF8') IN data) > 0))
+        AND NOT EXISTS (SELECT FROM unnest(held) AS h (name)
+            WHERE h.name <> '' AND position(convert_to(h.name, 'UTF8') IN data) > 0)
+$$;
+
+-- The leaves of a shard's batches that are still there, in their order, and whether each goes with
+-- these devices.
+CREATE FUNCTION leaves_of(of_lease int4, from_number int8, to_number int8, going text[], held text[])
+RETURNS TABLE (number int8, hashes bytea[], goes bool[], readings int8, gone_readings int8, gone_rejects int8,
+    gone_anomalies int8, rejects int8)
+LANGUAGE sql STABLE AS $$
+    SELECT e.number, array_agg(e.hash ORDER BY e.turn, e.first_series, e.hash),
+        array_agg(e.goes ORDER BY e.turn, e.first_series, e.hash),
+        coalesce(sum(e.count) FILTER (WHERE e.turn = 1), 0)::int8,
+        coalesce(sum(e.count) FILTER (WHERE e.turn = 1 AND e.goes), 0)::int8,
+        count(*) FILTER (WHERE e.turn = 2 AND e.goes), count(*) FILTER (WHERE e.turn = 3 AND e.goes),
+        count(*) FILTER (WHERE e.turn = 2)
+    FROM (
+        SELECT r.number, 1 AS turn, min(r.series_id) AS first_series, sha256('\x000101'::bytea || string_agg(
+                CASE WHEN s.kind = 0 THEN s.name ELSE floorlog.name_in_ledger(r.series_id, r.value) END
+                || int8send(r.at_us) || float8send(r.value) || int8send((r.flags::int8 << 32) + r.quality)
+                || int8send(r.arrival_s), '' ORDER BY r.series_id, r.at_us, r.source, r.place)) AS hash,
+            s.device = ANY (going) AS goes, count(*) AS count
+        FROM floorlog.readings_of(of_lease, from_number, to_number) AS r
+        JOIN (SELECT o.series_id, o.kind, o.device, floorlog.digest(o) AS name FROM floorlog.series AS o OFFSET 0) AS s
+            ON s.series_id = r.series_id
+        GROUP BY r.number, s.device
+        UNION ALL
+        SELECT j.number, 2, 0, floorlog.digest(j), floorlog.reject_goes(j.data, '' = ANY (going), going, held), 1
+        FROM floorlog.batch AS b JOIN floorlog.reject AS j
+            ON j.recorded_at = b.recorded_at AND (j.lease_id, j.number) = (b.lease_id, b.number)
+        WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number AND b.rejected > 0
+        UNION ALL
+        SELECT a.number, 3, a.series_id, floorlog.digest(a), s.device = ANY (going), 1
+        FROM floorlog.anomaly AS a JOIN floorlog.series AS s ON s.series_id = a.series_id
+        WHERE a.lease_id = of_lease AND a.number BETWEEN from_number AND to_number AND a.recorded_at BETWEEN
+            (SELECT min(b.recorded_at) FROM floorlog.batch AS b
+                WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number)
+            AND (SELECT max(b.recorded_at) FROM floorlog.batch AS b
+                WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number)
+        UNION ALL
+        SELECT g.number, 4, 0, floorlog.digest(g), false, 1
+        FROM floorlog.gap AS g WHERE g.lease_id = of_lease AND g.number BETWEEN from_number AND to_number
+    ) AS e
+    GROUP BY e.number
+$$;
+
+-- What stays of a batch whose leaves go: checks that these leaves, and what stands for those that
+-- went before, lead to the root of its entry. Raises FL004 where they do not.
+CREATE FUNCTION collapsed(b batch, hashes bytea[], goes bool[], made expired) RETURNS expired
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    known_places int4[];
+    known_levels int4[];
+    known_hashes bytea[];
+    levels int4[] := '{}';
+    nodes bytea[] := '{}';
+    place int4 := 0;
+    n int4 := 1;
+    k int4 := 1;
+    run_nodes int4[] := '{}';  -- which node is the first of each run
+    in_run bool := false;
+BEGIN
+    SELECT array_agg(s.place ORDER BY s.place), array_agg(s.level ORDER BY s.place), array_agg(s.hash ORDER BY s.place)
+    INTO known_places, known_levels, known_hashes
+    FROM floorlog.expired AS x CROSS JOIN LATERAL (
+        SELECT t.place, t.level, x.hashes[row_number() OVER (ORDER BY t.place)] AS hash
+        FROM unnest(x.begins, x.ends) AS u (b, e) CROSS JOIN LATERAL floorlog.subtrees(u.b, u.e) AS t
+    ) AS s
+    WHERE x.lease_id = b.lease_id AND x.number = b.number;
+    made.begins := '{}';
+    made.ends := '{}';
+    made.hashes := '{}';
+    WHILE n <= coalesce(cardinality(hashes), 0) OR k <= coalesce(cardinality(known_places), 0) LOOP
+        IF known_places[k] = place THEN
+            levels := levels || known_levels[k];
+            nodes := nodes || known_hashes[k];
+            place := place + (1 << known_levels[k]);
+            k := k + 1;
+            in_run := false;
+            CONTINUE;
+        END IF;
+        EXIT WHEN n > coalesce(cardinality(hashes), 0);
+        levels := levels || 0;
+        nodes := nodes || hashes[n];
+        IF goes[n] AND in_run THEN
+            made.ends[cardinality(made.ends)] := place + 1;
+        ELSIF goes[n] THEN
+            made.begins := made.begins || place;
+            made.ends := made.ends || (place + 1);
+            run_nodes := run_nodes || cardinality(nodes);
+        END IF;
+        in_run := goes[n];
+        place := place + 1;
+        n := n + 1;
+    END LOOP;
+    IF place <> b.leaves OR floorlog.tree_root(levels, nodes) <> b.root THEN
+        RAISE EXCEPTION 'batch % of lease % is not what was stored: nothing of it may expire', b.number, b.lease_id
+            USING ERRCODE = 'FL004';
+    END IF;
+    SELECT array_agg(floorlog.tree_root(array_fill(0, ARRAY[1 << t.level]),
+        nodes[u.node + t.place - u.b : u.node + t.place - u.b + (1 << t.level) - 1]) ORDER BY t.place)
+    INTO made.hashes
+    FROM unnest(made.begins, made.ends, run_nodes) AS u (b, e, node) CROSS JOIN LATERAL floorlog.subtrees(u.b, u.e) AS t;
+    RETURN made;
+END
+$$;
+
+-- Takes readings of these series out of the open rows of these batches; returns the bytes that went.
+CREATE FUNCTION expire_open_rows(of_lease int4, from_number int8, to_number int8, ids int4[]) RETURNS int8
+LANGUAGE plpgsql AS $$
+DECLARE
+    bytes int8;
+BEGIN
+    WITH gone AS (
+        DELETE FROM floorlog.open_row AS r
+        WHERE r.lease_id = of_lease AND r.number BETWEEN from_number AND to_number AND r.series && ids
+        RETURNING r
+    ), kept AS (
+        SELECT (g.r).*, u.series_id, u.at_us, u.value AS one_value, u.quality AS one_quality, u.arrived AS one_arrived,
+            u.flags, row_number() OVER (PARTITION BY (g.r).number, (g.r).part ORDER BY u.place) AS place,
+            min(u.at_us) OVER (PARTITION BY (g.r).number, (g.r).part) AS first_us,
+            max(u.at_us) OVER (PARTITION BY (g.r).number, (g.r).part) AS last_us
+        FROM gone AS g CROSS JOIN LATERAL floorlog.opened(g.r) WITH ORDINALITY
+            AS u (series_id, at_us, value, quality, arrived, flags, place)
+        WHERE u.series_id <> ALL (ids)
+    ), made AS (
+        INSERT INTO floorlog.open_row (recorded_at, number, t_min, t_max, clock_s, home_version, lease_id, slot, home,
+            tick_us, width, part, series, ts, ts_wide, value, quality, arrived, conflict, late)
+        SELECT k.recorded_at, k.number, k.first_us, k.last_us, k.clock_s, k.home_version, k.lease_id, k.slot, k.home,
+            k.tick_us, k.width, k.part, array_agg(k.series_id ORDER BY k.place),
+            CASE WHEN (k.last_us - k.first_us) / k.tick_us < 2147483647
+                THEN array_agg((k.at_us - k.first_us) / k.tick_us ORDER BY k.place)::int4[] END,
+            CASE WHEN (k.last_us - k.first_us) / k.tick_us >= 2147483647
+                THEN array_agg((k.at_us - k.first_us) / k.tick_us ORDER BY k.place) END,
+            array_agg(k.one_value ORDER BY k.place),
+            CASE WHEN bool_or(k.one_quality <> 0) THEN array_agg(k.one_quality ORDER BY k.place) END,
+            CASE WHEN bool_or(k.one_arrived <> 0) THEN array_agg(k.one_arrived ORDER BY k.place) END,
+            array_agg(k.place::int4 ORDER BY k.place) FILTER (WHERE k.flags & 1 <> 0),
+            array_agg(k.place::int4 ORDER BY k.place) FILTER (WHERE k.flags & 2 <> 0)
+        FROM kept AS k
+        GROUP BY k.recorded_at, k.number, k.first_us, k.last_us, k.clock_s, k.home_version, k.lease_id, k.slot, k.home,
+            k.tick_us, k.width, k.part
+        RETURNING pg_column_size(open_row) AS bytes
+    )
+    SELECT coalesce((SELECT sum(pg_column_size(g.r)) FROM gone AS g), 0)
+        - coalesce((SELECT sum(m.bytes) FROM made AS m), 0) INTO bytes;
+    RETURN bytes;
+END
+$$;
+
+-- Takes these series out of chunks of these batches. What a chunk holds of other batches goes back
+-- into open rows, from which it is sealed again; returns the bytes that went.
+CREATE FUNCTION expire_chunks(of_lease int4, from_number int8, to_number int8, ids int4[]) RETURNS int8
+LANGUAGE plpgsql AS $$
+DECLARE
+    bytes int8;
+BEGIN
+    WITH gone AS (
+        DELETE FROM floorlog.chunk AS c
+        WHERE c.series_id = ANY (ids)
+            AND int8range((c.lease_id::int8 << 40) + c.number_min, (c.lease_id::int8 << 40) + c.number_max, '[]')
+                && int8range((of_lease::int8 << 40) + from_number, (of_lease::int8 << 40) + to_number, '[]')
+        RETURNING c
+    ), stays AS (
+        SELECT (g.c).series_id, (g.c).width, (g.c).slot, (g.c).part, u.*
+        FROM gone AS g CROSS JOIN LATERAL floorlog.unsealed(g.c) AS u
+        WHERE u.number NOT BETWEEN from_number AND to_number
+    ), kept AS (
+        SELECT s.*, row_number() OVER w AS row_place, min(s.at_us) OVER r AS first_us, max(s.at_us) OVER r AS last_us
+        FROM stays AS s
+        WINDOW w AS (PARTITION BY s.number, s.width, s.slot ORDER BY s.series_id, s.at_us, s.part, s.place),
+            r AS (PARTITION BY s.number, s.width, s.slot)
+    ), rows AS (
+        SELECT k.number, k.width, k.slot, k.first_us, k.last_us, CASE
+                WHEN bool_and((k.at_us - k.first_us) % 1000000 = 0) THEN 1000000
+                WHEN bool_and((k.at_us - k.first_us) % 1000 = 0) THEN 1000 ELSE 1 END AS tick_us,
+            array_agg(k.series_id ORDER BY k.row_place) AS series, array_agg(k.at_us - k.first_us ORDER BY k.row_place) AS offsets,
+            array_agg(k.value ORDER BY k.row_place) AS value,
+            CASE WHEN bool_or(k.quality <> 0) THEN array_agg(k.quality ORDER BY k.row_place) END AS quality,
+            CASE WHEN bool_or(k.arrived <> 0) THEN array_agg(k.arrived ORDER BY k.row_place) END AS arrived,
+            array_agg(k.row_place::int4 ORDER BY k.row_place) FILTER (WHERE k.flags & 1 <> 0) AS conflict,
+            array_agg(k.row_place::int4 ORDER BY k.row_place) FILTER (WHERE k.flags & 2 <> 0) AS late
+        FROM kept AS k GROUP BY k.number, k.width, k.slot, k.first_us, k.last_us
+    ), made AS (
+        INSERT INTO floorlog.open_row (recorded_at, number, t_min, t_max, clock_s, lease_id, slot, tick_us, width, part,
+            series, ts, ts_wide, value, quality, arrived, conflict, late)
+        SELECT b.recorded_at, o.number, o.first_us, o.last_us, b.clock_s, of_lease, o.slot, o.tick_us, o.width,
+            (SELECT coalesce(max(p.part) + 1, 0) FROM floorlog.open_row AS p
+                WHERE p.lease_id = of_lease AND p.number = o.number)
+                + row_number() OVER (PARTITION BY o.number ORDER BY o.width, o.slot) - 1,
+            o.series,
+            CASE WHEN (o.last_us - o.first_us) / o.tick_us < 2147483647
+                THEN ARRAY(SELECT (u.us / o.tick_us)::int4 FROM unnest(o.offsets) WITH ORDINALITY AS u (us, n) ORDER BY u.n) END,
+            CASE WHEN (o.last_us - o.first_us) / o.tick_us >= 2147483647
+                THEN ARRAY(SELECT u.us / o.tick_us FROM unnest(o.offsets) WITH ORDINALITY AS u (us, n) ORDER BY u.n) END,
+            o.value, o.quality, o.arrived, o.conflict, o.late
+        FROM rows AS o JOIN floorlog.batch AS b ON b.lease_id = of_lease AND b.number = o.number
+        RETURNING pg_column_size(open_row) AS bytes
+    )
+    SELECT coalesce((SELECT sum(pg_column_size(g.c)) FROM gone AS g), 0)
+        - coalesce((SELECT sum(m.bytes) FROM made AS m), 0) INTO bytes;
+    RETURN bytes;
+END
+$$;
+
+-- Rejects, anomalies and conflicts of these batches; returns the bytes that went.
+CREATE FUNCTION expire_rows(of_lease int4, from_number int8, to_number int8, ids int4[], going text[], held text[])
+RETURNS int8 LANGUAGE plpgsql AS $$
+DECLARE
+    first_at timestamptz;
+    last_at timestamptz;
+    bytes int8;
+BEGIN
+    SELECT min(b.recorded_at), max(b.recorded_at) INTO first_at, last_at FROM floorlog.batch AS b
+        WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number;
+    WITH rejects AS (
+        DELETE FROM floorlog.reject AS r
+        WHERE r.recorded_at BETWEEN first_at AND last_at AND r.lease_id = of_lease
+            AND r.number BETWEEN from_number AND to_number
+            AND floorlog.reject_goes(r.data, '' = ANY (going), going, held)
+        RETURNING pg_column_size(r) AS bytes
+    ), anomalies AS (
+        DELETE FROM floorlog.anomaly AS a
+        WHERE a.recorded_at BETWEEN first_at AND last_at AND a.lease_id = of_lease
+            AND a.number BETWEEN from_number AND to_number AND a.series_id = ANY (ids)
+        RETURNING pg_column_size(a) AS bytes
+    ), conflicts AS (
+        DELETE FROM floorlog.conflict AS c
+        WHERE c.recorded_at BETWEEN first_at AND last_at AND c.lease_id = of_lease
+            AND c.number BETWEEN from_number AND to_number AND c.series_id = ANY (ids)
+        RETURNING pg_column_size(c) AS bytes
+    )
+    SELECT coalesce(sum(g.bytes), 0) INTO bytes FROM (
+        SELECT r.bytes FROM rejects AS r UNION ALL SELECT a.bytes FROM anomalies AS a
+        UNION ALL SELECT c.bytes FROM conflicts AS c) AS g;
+    RETURN bytes;
+END
+$$;
+-- One bounded step of expiry, which takes no argument that could be wrong: what may go is what the
+-- policies and holds in the record say.
+
+-- Which devices have something left to expire in which shard: the batches above `done` up to `upto`.
+CREATE FUNCTION expiring(OUT lease_id int4, OUT device text, OUT done int8, OUT upto int8) RETURNS SETOF record
+LANGUAGE sql STABLE AS $$
+    WITH going AS MATERIALIZED (SELECT e.device, e.before FROM floorlog.expirable() AS e),
+    ends AS MATERIALIZED (
+        SELECT l.lease_id, t.before, floorlog.last_before(l.lease_id, t.before) AS upto
+        FROM floorlog.lease AS l CROSS JOIN (SELECT DISTINCT g.before FROM going AS g) AS t
+    )
+    SELECT n.lease_id, g.device, coalesce(m.number, 0), n.upto
+    FROM going AS g JOIN ends AS n ON n.before = g.before
+    LEFT JOIN floorlog.expiry_mark AS m ON (m.device, m.lease_id) = (g.device, n.lease_id)
+    WHERE n.upto > coalesce(m.number, 0)
+$$;
+
+-- The first batch of a span in which something of these devices is left; NULL for none.
+CREATE FUNCTION first_expiring(of_lease int4, from_number int8, to_number int8, ids int4[], going text[],
+    held text[]) RETURNS int8
+LANGUAGE sql STABLE AS $$
+    SELECT least(
+        (SELECT min(greatest(c.number_min, from_number)) FROM floorlog.chunk AS c
+            WHERE c.series_id = ANY (ids) AND int8range((c.lease_id::int8 << 40) + c.number_min,
+                    (c.lease_id::int8 << 40) + c.number_max, '[]')
+                && int8range((of_lease::int8 << 40) + from_number, (of_lease::int8 << 40) + to_number, '[]')),
+        (SELECT min(r.number) FROM floorlog.open_row AS r
+            WHERE r.lease_id = of_lease AND r.number BETWEEN from_number AND to_number AND r.series && ids),
+        (SELECT min(j.number) FROM floorlog.batch AS b JOIN floorlog.reject AS j
+                ON j.recorded_at = b.recorded_at AND (j.lease_id, j.number) = (b.lease_id, b.number)
+            WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number AND b.rejected > 0
+                AND floorlog.reject_goes(j.data, '' = ANY (going), going, held)),
+        (SELECT min(a.number) FROM floorlog.batch AS b JOIN floorlog.anomaly AS a
+                ON a.recorded_at = b.recorded_at AND (a.lease_id, a.number) = (b.lease_id, b.number)
+            WHERE b.lease_id = of_lease AND b.number BETWEEN from_number AND to_number AND a.series_id = ANY (ids)))
+$$;
+
+-- Events of these series that were stored up to a time: corrections, and of each alarm what came
+-- before it was last normal. Returns kind:number of each.
+CREATE FUNCTION expire_events(ids int4[], until timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    gone text;
+BEGIN
+    WITH corrections AS (
+        DELETE FROM floorlog.correction AS c WHERE c.series_id = ANY (ids) AND c.recorded_at <= until
+        RETURNING c.correction_id
+    ), ends AS (
+        SELECT e.series_id, e.detector, max(e.event_id) AS last FROM floorlog.alarm_event AS e
+        WHERE e.series_id = ANY (ids) AND e.recorded_at <= until AND e.after = 'normal' AND NOT e.active
+        GROUP BY e.series_id, e.detector
+    ), alarms AS (
+        DELETE FROM floorlog.alarm_event AS e USING ends AS n
+        WHERE (e.series_id, e.detector) = (n.series_id, n.detector) AND e.event_id <= n.last
+        RETURNING e.event_id
+    ), kept AS (
+        DELETE FROM floorlog.alarm AS a USING ends AS n
+        WHERE (a.series_id, a.detector) = (n.series_id, n.detector) AND a.event_id <= n.last
+    )
+    SELECT coalesce(string_agg(g.kind || ':' || g.id, ',' ORDER BY g.kind, g.id), '') INTO gone
+    FROM (SELECT 21 AS kind, event_id AS id FROM alarms UNION ALL SELECT 22, correction_id FROM corrections) AS g;
+    RETURN gone;
+END
+$$;
+
+-- What series_home says of the newest readings of these series, once some went. Their rows are locked
+-- first, so that no worker raises what is then written. Most still have their newest reading.
+CREATE FUNCTION lower_newest(ids int4[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM floorlog.series_home AS h WHERE h.series_id = ANY (ids) ORDER BY h.series_id FOR NO KEY UPDATE;
+    UPDATE floorlog.series_home AS h SET newest_window = (floor(greatest(
+            (SELECT max(c.t_max) FROM floorlog.chunk AS c WHERE c.series_id = h.series_id),
+            (SELECT max(u.at_us) FROM floorlog.open_row AS r CROSS JOIN LATERAL floorlog.opened(r) AS u
+                WHERE r.series && ARRAY[h.series_id] AND u.series_id = h.series_id)) / 300000000.0))::int4
+    WHERE h.series_id = ANY (ids) AND h.newest_window IS NOT NULL
+        AND NOT EXISTS (SELECT FROM floorlog.chunks_of(h.series_id, h.newest_window * 300000000::int8,
+            (h.newest_window + 1) * 300000000::int8 - 1))
+        AND NOT EXISTS (
+            SELECT FROM floorlog.rows_between(h.newest_window * 300000000::int8,
+                (h.newest_window + 1) * 300000000::int8 - 1) AS r CROSS JOIN LATERAL floorlog.opened(r) AS u
+            WHERE r.series && ARRAY[h.series_id] AND u.series_id = h.series_id
+                AND u.at_us >= h.newest_window * 300000000::int8);
+END
+$$;
+
+-- One step: of the first shard in which something is left, up to about so many batches. Returns the
+-- expiry; an empty one (expiry_id NULL) where a span held nothing; no row when nothing is left.
+-- FL004: a batch is not what its entry says: then nothing of the step happens.
+CREATE FUNCTION expire(batches_max int4) RETURNS SETOF expiry
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on SET enable_mergejoin = on
+SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 AS $$
+DECLARE
+    span_max CONSTANT int8 := 50000;
+    going text[];
+    held text[];
+    ids int4[];
+    from_number int8;
+    to_number int8;
+    first int8;
+    edge int8;
+    b record;
+    one floorlog.expired;
+    made floorlog.expiry;
+    tops int4[] := '{}';
+    nodes bytea[] := '{}';
+BEGIN
+    IF batches_max IS NULL OR batches_max NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'batches_max is %, but must be 1 to 10000', batches_max USING ERRCODE = 'FL400';
+    END IF;
+    PERFORM pg_advisory_xact_lock(4706887);  -- one at a time, and no hold is placed meanwhile
+    SELECT e.lease_id, min(e.done) + 1 INTO made.lease_id, from_number FROM floorlog.expiring() AS e
+        GROUP BY e.lease_id ORDER BY e.lease_id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(e.device) FILTER (WHERE e.done = from_number - 1),
+        least(min(e.upto) FILTER (WHERE e.done = from_number - 1), min(e.done) FILTER (WHERE e.done >= from_number),
+            from_number + span_max - 1)
+    INTO going, to_number FROM floorlog.expiring() AS e WHERE e.lease_id = made.lease_id;
+    SELECT coalesce(array_agg(s.series_id ORDER BY s.series_id), '{}') INTO ids FROM floorlog.series AS s
+        WHERE s.device = ANY (going);
+    SELECT coalesce(array_agg(h.device), '{}') INTO held FROM floorlog.held_devices() AS h;
+    first := floorlog.first_expiring(made.lease_id, from_number, to_number, ids, going, held);
+    IF first IS NOT NULL THEN
+        edge := first + batches_max - 1;
+        IF edge < to_number THEN
+            -- To the end of the chunks that the edge would cut, unless that is far.
+            SELECT greatest(edge, max(c.number_max)) INTO to_number FROM floorlog.chunk AS c
+            WHERE c.series_id = ANY (ids) AND c.number_max <= least(to_number, first + 4 * batches_max::int8)
+                AND int8range((c.lease_id::int8 << 40) + c.number_min, (c.lease_id::int8 << 40) + c.number_max, '[]')
+                    @> (made.lease_id::int8 << 40) + edge;
+        END IF;
+        made.expiry_id := NULL;
+        made.batches := 0;
+        made.readings := 0;
+        made.rejects := 0;
+        made.anomalies := 0;
+        made.bytes_after := 0;
+        made.recorded_at := now();
+        FOR b IN
+            SELECT t AS batch, l.* FROM floorlog.leaves_of(made.lease_id, first, to_number, going, held) AS l
+            JOIN floorlog.batch AS t ON t.lease_id = made.lease_id AND t.number = l.number
+            WHERE true = ANY (l.goes) ORDER BY l.number
+        LOOP
+            made.expiry_id := coalesce(made.expiry_id, nextval(pg_get_serial_sequence('floorlog.expiry', 'expiry_id')));
+            one := NULL;
+            one.recorded_at := made.recorded_at;
+            one.expiry_id := made.expiry_id;
+            one.lease_id := made.lease_id;
+            one.number := b.number;
+            one.readings := b.gone_readings;
+            one.rejects := b.gone_rejects;
+            one := floorlog.collapsed(b.batch, b.hashes, b.goes, one);
+            IF b.readings + (SELECT coalesce(sum(x.readings), 0) FROM floorlog.expired AS x
+                    WHERE x.lease_id = made.lease_id AND x.number = b.number) <> (b.batch).stored
+                OR b.rejects + (SELECT coalesce(sum(x.rejects), 0) FROM floorlog.expired AS x
+                    WHERE x.lease_id = made.lease_id AND x.number = b.number) <> (b.batch).rejected THEN
+                RAISE EXCEPTION 'batch % of lease % does not hold what it counts: nothing of it may expire', b.number,
+                    made.lease_id USING ERRCODE = 'FL004';
+            END IF;
+            INSERT INTO floorlog.expired SELECT one.*;
+            made.first_number := coalesce(made.first_number, b.number);
+            made.last_number := b.number;
+            made.batches := made.batches + 1;
+            made.readings := made.readings + b.gone_readings;
+            made.rejects := made.rejects + b.gone_rejects;
+            made.anomalies := made.anomalies + b.gone_anomalies;
+            made.bytes_after := made.bytes_after + pg_column_size(one);
+            tops := tops || 0;
+            nodes := nodes || floorlog.digest(one);
+        END LOOP;
+    END IF;
+    IF made.expiry_id IS NOT NULL THEN
+        made.bytes_before := floorlog.expire_open_rows(made.lease_id, first, to_number, ids)
+            + floorlog.expire_chunks(made.lease_id, first, to_number, ids)
+            + floorlog.expire_rows(made.lease_id, first, to_number, ids, going, held);
+        made.events := floorlog.expire_events(ids, (SELECT max(t.recorded_at) FROM floorlog.batch AS t
+            WHERE t.lease_id = made.lease_id AND t.number = to_number));
+        PERFORM floorlog.lower_newest(ids);
+        made.series := ids;
+        made.root := floorlog.tree_root(tops, nodes);
+        INSERT INTO floorlog.expiry OVERRIDING SYSTEM VALUE SELECT made.*;
+    END IF;
+    INSERT INTO floorlog.expiry_mark (device, lease_id, number)
+    SELECT g.device, made.lease_id, to_number FROM unnest(going) AS g (device)
+    ON CONFLICT ON CONSTRAINT expiry_mark_pkey DO UPDATE SET number = excluded.number;
+    RETURN NEXT made;
+END
+$$;
+REVOKE ALL ON FUNCTION expire(int4) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION expire(int4) TO floorlog_keeper;

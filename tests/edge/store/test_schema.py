@@ -28,10 +28,16 @@ STORE = Path(migrating.__file__).parent
 RECORD = {
     "series", "state", "batch", "open_row", "reject", "anomaly", "conflict", "gap", "catalogue",
     "audit_event", "log_leaf", "note", "alarm_event", "correction",
+    "expiry", "expired",
 }  # fmt: skip
 UPDATED = {"lease", "worker", "series_home", "shard_state"}
 LOG = {"log_leaf", "note"}
-BY_FUNCTION = {"alarm_event", "correction"}  # added to by functions of the owner alone
+BY_FUNCTION = {
+    "alarm_event",
+    "correction",
+    "expiry",
+    "expired",
+}  # added to by functions of the owner alone
 BY_MONTH = {
     "batch", "open_row", "reject", "anomaly", "conflict", "gap", "audit_event", *LOG, *BY_FUNCTION,
 }  # fmt: skip

@@ -20,7 +20,9 @@ from floorlog.record.retention import (
     set_policy,
     step,
 )
+from floorlog.record.seal import Sealer
 from floorlog.record.verify import Report, verify
+from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 
 SAID = {"by": "Ann", "reason": "as the law asks"}
@@ -35,7 +37,7 @@ def aged_ground(ground: Ground) -> Ground:
     return ground
 
 
-@pytest.fixture(params=["open"])
+@pytest.fixture(params=["open", "sealed"])
 def aged(request: pytest.FixtureRequest, aged_ground: Ground) -> Iterator[Written]:
     """An aged record, in open rows or in chunks."""
     with aged_ground.copy(AGED) as copied:
@@ -46,7 +48,14 @@ def aged(request: pytest.FixtureRequest, aged_ground: Ground) -> Iterator[Writte
 
 def seal_all(written: Written) -> None:
     """Let the keeper seal all that there is."""
-    raise NotImplementedError
+    link = Link(written.dsn(KEEPER), "keeper", 30)
+    try:
+        sealer = Sealer(link.idle(), quiet_s=0, age_s=0)
+        while sealer.step():
+            pass
+        assert sealer.refused == 0
+    finally:
+        link.close()
 
 
 def keep(written: Written, asset: str, days: int | None, *, from_active: bool = False) -> None:

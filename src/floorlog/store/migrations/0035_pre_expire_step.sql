@@ -86,7 +86,8 @@ $$;
 -- expiry; an empty one (expiry_id NULL) where a span held nothing; no row when nothing is left.
 -- FL004: a batch is not what its entry says: then nothing of the step happens.
 CREATE FUNCTION expire(batches_max int4) RETURNS SETOF expiry
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on SET enable_mergejoin = on
+SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 AS $$
 DECLARE
     span_max CONSTANT int8 := 50000;
     going text[];
@@ -102,7 +103,7 @@ DECLARE
     tops int4[] := '{}';
     nodes bytea[] := '{}';
 BEGIN
-    IF batches_max NOT BETWEEN 1 AND 10000 THEN
+    IF batches_max IS NULL OR batches_max NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'batches_max is %, but must be 1 to 10000', batches_max USING ERRCODE = 'FL400';
     END IF;
     PERFORM pg_advisory_xact_lock(4706887);  -- one at a time, and no hold is placed meanwhile
