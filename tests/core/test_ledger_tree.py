@@ -27,6 +27,23 @@ ROOTS = [
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 ]
 SIZE_MAX = 70
+# Paths and proofs over these leaves that those implementations test with: (leaf, size), (old, new).
+A, B, C = (
+    "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+    "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+    "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+)
+D = "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b"
+E = "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0"
+F = "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a"
+PATHS = {
+    (0, 1): [],
+    (0, 8): [A, B, C],
+    (5, 8): [D, E, ROOTS[4]],
+    (2, 3): [ROOTS[2]],
+    (1, 5): [ROOTS[1], B, D],
+}
+PROOFS = {(1, 1): [], (1, 8): [A, B, C], (6, 8): [F, E, ROOTS[4]], (2, 5): [B, D]}
 
 
 def mth(d: list[bytes]) -> bytes:
@@ -194,3 +211,21 @@ def test_complete_subtrees_tile_the_span(a, b) -> None:
     assert (edges[0][0], edges[-1][1]) == (begin, end) if edges else begin == end
     sizes = [level for level, _ in found]
     assert all(sizes.count(level) <= 2 for level in sizes)
+
+
+def test_published_paths_and_proofs() -> None:
+    """Inclusion and consistency are those that certificate transparency's own tests hold."""
+    leaves = [tree.leaf_hash(content) for content in CONTENTS]
+
+    def subtree(level: int, index: int) -> bytes:
+        return tree.root(leaves[index << level : (index + 1) << level])
+
+    for (index, size), published in PATHS.items():
+        path = tree.path(subtree, index, size)
+        assert [one.hex() for one in path] == published
+        assert tree.root_of_path(leaves[index], index, size, path) == bytes.fromhex(ROOTS[size])
+    for (old, new), published in PROOFS.items():
+        proof = tree.consistency(subtree, old, new)
+        assert [one.hex() for one in proof] == published
+        roots = [bytes.fromhex(ROOTS[size]) for size in (old, new)]
+        assert tree.is_consistent(old, roots[0], new, roots[1], proof)

@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,3 +138,22 @@ def test_a_secret_has_its_length() -> None:
     """Anything but 32 bytes is an error."""
     with pytest.raises(ValueError, match="32 bytes"):
         sign(b"short", b"")
+
+
+def test_the_key_of_the_long_vector() -> None:
+    """The RFC's TEST 1024: its message is another implementation's to sign, below."""
+    secret = "f5e5767cf153319517630f226876b86c8160cc583bc013744c6bf255f5cc0ee5"
+    public = "278117fc144c72340f67d0f2316e8386ceffbf2b2428c9c51fef7c597f1d426e"
+    assert public_key(bytes.fromhex(secret)).hex() == public
+
+
+@settings(max_examples=30)
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=1_200))
+def test_another_implementation_agrees(secret, message) -> None:
+    """OpenSSL, through the package cryptography: the same keys, the same signatures."""
+    theirs = Ed25519PrivateKey.from_private_bytes(secret)
+    public = theirs.public_key().public_bytes_raw()
+    signature = theirs.sign(message)
+    assert public_key(secret) == public
+    assert sign(secret, message) == signature
+    assert is_signed(public, message, signature)
