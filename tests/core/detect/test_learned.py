@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, judge, readings
 
-from floorlog.core.detect.novelty import Novelty
+from floorlog.core.detect import VIEWS
+from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.detect.stuck import Stuck
 from floorlog.core.reading import Anomaly
@@ -40,7 +41,7 @@ def test_a_sustained_step_is_found(size: float, share: float) -> None:
     """A step of 6 deviations is found in most series, one of 9 in all, within 10 s."""
     value = noise(5000)
     value[4000:] += size
-    starts = [row for row, at in found(judge(value, detectors=[Novelty()])) if 4000 <= at < 4010]
+    starts = [row for row, at in found(judge(value, detectors=[Learned(VIEWS)])) if 4000 <= at < 4010]
     assert len(set(starts)) >= share * SERIES
 
 
@@ -48,7 +49,7 @@ def test_a_spike_is_found_and_passes() -> None:
     """One reading 12 deviations off is found in every series, and the finding ends soon."""
     value = noise(4300)
     value[4000] += 12
-    events = judge(value, detectors=[Novelty()])
+    events = judge(value, detectors=[Learned(VIEWS)])
     assert {row for row, at in found(events) if at == 4000} == set(range(SERIES))
     ends = [(row, at) for row, at in found(events, "end") if at < 4120]
     assert len(ends) >= 0.9 * SERIES
@@ -58,7 +59,7 @@ def test_a_spike_is_found_and_passes() -> None:
 def test_noise_raises_no_more_than_one_in_ten_hours() -> None:
     """At 1 Hz, a daily cycle with noise: at most one false finding in 10 sensor-hours."""
     count = 6000
-    events = judge(noise(count, 60), detectors=[Novelty(), Stuck()])
+    events = judge(noise(count, 60), detectors=[Learned(VIEWS), Stuck()])
     assert len(found(events)) <= count * 60 / 36_000
 
 
@@ -116,14 +117,14 @@ def test_ordinary_series_are_left_alone(
     """16 series for 1.4 h: next to nothing is found in what plants ordinarily send."""
     at = np.repeat(np.arange(5000.0)[:, None], 16, axis=1)
     value = shape(at, np.random.default_rng(4))
-    assert len(found(judge(value, detectors=[Novelty(), Stuck()]))) <= most
+    assert len(found(judge(value, detectors=[Learned(VIEWS), Stuck()]))) <= most
 
 
 def test_novelty_says_nothing_until_calibrated() -> None:
     """Steps within the first 400 readings are learned from, not found."""
     value = noise(400)
     value[200:] += 50
-    assert judge(value, detectors=[Novelty()]) == []
+    assert judge(value, detectors=[Learned(VIEWS)]) == []
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_a_fault_is_not_learned_at_once() -> None:
     """A step of 9 deviations stays found for a minute; after hours it is the new normal."""
     value = noise(12_000, 8)
     value[3000:] += 9
-    events = judge(value, detectors=[Novelty()])
+    events = judge(value, detectors=[Learned(VIEWS)])
     start = {row: at for row, at in found(events) if 3000 <= at < 3010}
     lasted = [at - start[row] for row, at in found(events, "end") if row in start]
     assert min(lasted) >= 60
@@ -147,7 +148,7 @@ def test_a_pause_is_no_step() -> None:
     ts = (BEGIN_S + np.repeat(at, 8)) * 1_000_000
     some = readings(np.tile(np.arange(8), 6000), ts, value.ravel())
     kind, fresh = np.zeros(8, np.int8), np.ones(48_000, np.bool_)
-    events = Panel([Novelty()]).advance(some, fresh, Rules.empty(8), kind, BEGIN_S + 9600)
+    events = Panel([Learned(VIEWS)]).advance(some, fresh, Rules.empty(8), kind, BEGIN_S + 9600)
     near = [e for e in events if e.detector == "novelty" and abs(e.at / 1e6 - BEGIN_S - 6600) < 60]
     assert near == []
 
@@ -156,7 +157,7 @@ def test_the_reason_says_value_and_expectation() -> None:
     """The sentence has both numbers, and no probability smaller than a past can show."""
     value = noise(3000, 1)
     value[2900:] += 500
-    first = next(e for e in judge(value, detectors=[Novelty()]) if e.at / 1e6 - BEGIN_S == 2900)
+    first = next(e for e in judge(value, detectors=[Learned(VIEWS)]) if e.at / 1e6 - BEGIN_S == 2900)
     assert first.reason.startswith(f"{value[2900, 0]:.6g} where about ")
     assert first.reason.endswith("fewer than one reading in 10^9")
     assert first.severity == 2
@@ -167,7 +168,7 @@ def test_a_stuck_sensor_is_found_and_released() -> None:
     """A value frozen for 5 minutes is found after about 15 s, as begun with its first reading."""
     value = noise(2000)
     value[1000:1300] = value[1000]
-    events = judge(value, detectors=[Stuck(), Novelty()])
+    events = judge(value, detectors=[Stuck(), Learned(VIEWS)])
     stuck = [e for e in events if e.detector == "stuck"]
     assert {e.row for e in stuck} == set(range(SERIES))
     assert {e.start / 1e6 - BEGIN_S for e in stuck} == {1000}

@@ -20,18 +20,23 @@ class Section:
 
     name: str
     version: int
-    fields: dict[str, str]  # name → "f8" or "i8"
+    fields: dict[str, str]  # name → "f8", "i8", or "f8:16" for a table of 16 rows
     begin: int
     end: int
 
     def views(self, grid: Floats) -> Memory:
-        """The fields as columns of a grid that begins with this section."""
+        """The fields as columns, tables as rows of columns, of a grid of this section."""
         whole = grid.view(np.int64)
-        kinds = self.fields.values()
-        return {
-            name: whole[place] if kind == "i8" else grid[place]
-            for place, (name, kind) in enumerate(zip(self.fields, kinds, strict=True))
-        }
+        found: Memory = {}
+        place = 0
+        for name, kind in self.fields.items():
+            count = span_of(kind)
+            if ":" in kind:
+                found[name] = grid[place : place + count]
+            else:
+                found[name] = whole[place] if kind == "i8" else grid[place]
+            place += count
+        return found
 
 
 class Cells:
@@ -46,7 +51,8 @@ class Cells:
         first: list[int] = []
         for name, (version, fields) in sections.items():
             begin = len(first)
-            first.extend(NEVER if kind == "i8" else 0 for kind in fields.values())
+            for kind in fields.values():
+                first.extend([NEVER if kind == "i8" else 0] * span_of(kind))
             self.sections[name] = Section(name, version, dict(fields), begin, len(first))
         assert len(self.sections) <= SECTIONS_MAX
         self._first: NDArray[np.int64] = np.array(first, np.int64)
@@ -151,6 +157,11 @@ class Cells:
         grid = np.empty((len(self._first), capacity), np.int64)
         grid[:] = self._first[:, None]
         self.grid: Floats = grid.view(np.float64)
+
+
+def span_of(kind: str) -> int:
+    """How many cells a field of this kind takes."""
+    return int(kind.partition(":")[2] or 1)
 
 
 def _layout(sections: list[Section]) -> bytes:

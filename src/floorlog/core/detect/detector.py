@@ -47,6 +47,8 @@ class Verdict:
     expected: Floats  # what would have been fine; read only where `on` or `stay`
     stay: Flags | None = None  # bad enough for an open finding to go on; `on` when not given
     since: Times | None = None  # µs UTC: when it began to be so; the reading's ts when not given
+    part: NDArray[np.int8] | None = None  # which of the detector's parts leads, where `on`
+    shares: NDArray[np.float32] | None = None  # shape (parts, readings): each part's score
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Finding:
     expected: float
     lasted_s: float  # from the finding's beginning to now
     lapsed: bool  # ended because nothing more is known of the series
+    part: int = 0  # which of the detector's parts led when it began
+    shares: tuple[tuple[str, float], ...] = ()  # at the beginning: parts and their scores
 
 
 class Detector(Protocol):
@@ -78,6 +82,7 @@ class Detector(Protocol):
     severity: ClassVar[int] = 2  # 1 low, 2 medium, 3 high
     suppressible: ClassVar[bool] = True  # by the equipment's state; False: it judges the measuring
     learned: ClassVar[bool] = False  # from the past: learns nothing where that does not count
+    parts: tuple[str, ...] = ()  # whose names its findings have; none = its own
 
     def prepare(self, rules: Rules) -> object:
         """What `judge` needs of the rules, made once for each version; None = nothing to judge."""

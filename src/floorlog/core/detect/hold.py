@@ -25,6 +25,9 @@ FIELDS = {
     "peak": "f8",  # the open finding's highest score
     "expected": "f8",  # as at its beginning
 }
+PART = {"part": "f8"}
+"""Of a detector with parts: which of them led when the open finding began."""
+WORSE = "grew worse"
 LAPSED = "no more readings: how it went on is not known"
 
 
@@ -61,7 +64,7 @@ def follow(
     places = np.flatnonzero(watched[rounds.rank])
     steps = _Steps(detector, work, verdict, asked, places)
     chosen = rows[ranks]
-    mine = {name: hold[name][chosen] for name in FIELDS}
+    mine = {name: column[chosen] for name, column in hold.items()}
     sizes = np.searchsorted(ranks, rounds.sizes).tolist()
     found: list[Anomaly] = []
     begin = 0
@@ -69,7 +72,7 @@ def follow(
         part = {name: column[:size] for name, column in mine.items()}
         found.extend(steps.step(part, slice(begin, begin + size)))
         begin += size
-    for name in FIELDS:
+    for name in hold:
         hold[name][chosen] = mine[name]
     return found
 
@@ -84,10 +87,8 @@ def lapse(
         _ended(detector, hold, row, row, int(known[row]), float(value[row]), lapsed=True)
         for row in watched[start[watched] != NEVER].tolist()
     ]
-    start[watched] = NEVER
     turn[watched] = NEVER
-    hold["peak"][watched] = 0.0
-    hold["expected"][watched] = 0.0
+    _clear(hold, watched)
     return ended
 
 
@@ -105,6 +106,8 @@ class _Steps:
         self.stay = self.on if verdict.stay is None else self.on | verdict.stay[places]
         self.score, self.expected = verdict.score[places], verdict.expected[places]
         self.since = self.ts if verdict.since is None else verdict.since[places]
+        self.part = None if verdict.part is None else verdict.part[places]
+        self.shares = None if verdict.shares is None else verdict.shares[:, places]
         # Where nothing is asked any more, what is open ends at once.
         on_s = off_s = np.zeros(len(places))
         if asked is not None:
@@ -131,6 +134,8 @@ class _Steps:
         due = turning & (ts - turn >= delay)
         score = self.score[part]
         peak = hold["peak"]
+        if self.part is not None:
+            found.extend(self._worse(hold, part, is_open & on))
         np.copyto(peak, np.maximum(peak, score), where=is_open & on)
         if not due.any():
             return found
@@ -138,6 +143,8 @@ class _Steps:
         start[begins] = turn[begins]
         peak[begins] = score[begins]
         hold["expected"][begins] = self.expected[part][begins]
+        if self.part is not None:
+            hold["part"][begins] = self.part[part][begins]
         turn[due] = NEVER
         found.extend(self._begun(hold, part, place) for place in begins.tolist())
         for place in ends.tolist():
@@ -145,6 +152,23 @@ class _Steps:
             row, moment_us, value = int(self.row[at]), int(self.ts[at]), float(self.value[at])
             found.append(_ended(self.detector, hold, place, row, moment_us, value, lapsed=False))
         _clear(hold, ends)
+        return found
+
+    def _worse(self, hold: Memory, part: slice, on: Flags) -> list[Anomaly]:
+        """Open findings that turn out to be worth more than they were ranked: ended, begun anew."""
+        assert self.part is not None
+        found = []
+        for place in np.flatnonzero(on & (self.score[part] > hold["peak"])).tolist():
+            at = part.start + place
+            score = float(self.score[at])
+            if self.detector.grade(score) <= self.detector.grade(float(hold["peak"][place])):
+                continue
+            now, value = int(self.ts[at]), float(self.value[at])
+            done = ended(self.detector, hold, place, now, value, WORSE)
+            found.append(replace(done, row=int(self.row[at])))
+            hold["start"][place], hold["peak"][place] = now, score
+            hold["expected"][place], hold["part"][place] = self.expected[at], self.part[at]
+            found.append(self._begun(hold, part, place))
         return found
 
     def _break(self, hold: Memory, part: slice) -> list[Anomaly]:
@@ -167,9 +191,12 @@ class _Steps:
         value = float(self.value[at])
         lasted_s = (now - start) / MICROSECONDS
         finding = Finding("start", score, value, expected, lasted_s, lapsed=False)
+        if self.shares is not None:
+            shares = zip(self.detector.parts, self.shares[:, at].tolist(), strict=True)
+            finding = replace(finding, part=int(hold["part"][place]), shares=tuple(shares))
         return Anomaly(
             int(self.row[at]),
-            self.detector.name,
+            _name(self.detector, hold, place),
             "start",
             start,
             now,
@@ -183,8 +210,9 @@ class _Steps:
 
 def _clear(hold: Memory, places: Places) -> None:
     hold["start"][places] = NEVER
-    hold["peak"][places] = 0.0
-    hold["expected"][places] = 0.0
+    for name in hold:
+        if name not in {"start", "turn"}:
+            hold[name][places] = 0.0
 
 
 def _ended(
@@ -205,8 +233,14 @@ def ended(
     expected = float(hold["expected"][place])
     severity = detector.grade(score)
     return Anomaly(
-        place, detector.name, "end", start, at, severity, score, value, expected, reason
+        place, _name(detector, hold, place), "end", start, at, severity, score, value, expected,
+        reason,
     )  # fmt: skip
+
+
+def _name(detector: Detector, hold: Memory, place: int) -> str:
+    """The detector's name, or that of the part which led when the finding began."""
+    return detector.parts[int(hold["part"][place])] if detector.parts else detector.name
 
 
 def _part(sample: Sample, places: Places) -> Sample:

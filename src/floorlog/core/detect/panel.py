@@ -21,6 +21,7 @@ from floorlog.core.detect.detector import (
     Times,
     Verdict,
 )
+from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.rounds import Places, Rounds
 from floorlog.core.reading import Anomaly, Kind, Readings
 from floorlog.core.rules import Rules
@@ -66,7 +67,8 @@ class Panel:
         }
         for detector in self._detectors:
             sections[detector.name] = (detector.version, detector.memory)
-            sections[detector.name + HELD] = (detector.version, hold.FIELDS)
+            held = {**hold.FIELDS, **(hold.PART if detector.parts else {})}
+            sections[detector.name + HELD] = (detector.version, held)
         self._cells = Cells(sections)
         self._clock_s = NEVER
         self._rules: Rules | None = None
@@ -225,7 +227,10 @@ class Panel:
             held = self._cells.columns(detector.name + HELD)
             asked = self._asked[detector.name]
             verdict = verdicts.get(detector.name)
-            if verdict is None:
+            if isinstance(detector, Learned):
+                frozen = None if work.context is None else work.context.frozen()
+                verdict = detector.judge_blocks(sample, work.rounds, frozen, self._cells)
+            elif verdict is None:
                 verdict = self._verdict(detector, held, sample, asked)
             if verdict is not None:
                 _hush(detector, verdict, work.context)
@@ -271,6 +276,7 @@ class Panel:
         """Ask the detectors with memory, round by round; also what pause is usual, by reading."""
         rounds, rows = work.rounds, work.rounds.rows
         learners = [d for d in self._detectors if d.memory and d.kind == kind]
+        learners = [d for d in learners if not isinstance(d, Learned)]
         learners = [d for d in learners if self._asked[d.name] is not None]
         names = ["feed", *(detector.name for detector in learners)]
         grids = {name: self._cells.take(name, rows) for name in names}

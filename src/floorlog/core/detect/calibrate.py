@@ -1,0 +1,66 @@
+"""Calibrate: from any statistic of a series to one scale, by the statistic's own tail."""
+
+import numpy as np
+
+from floorlog.core.detect.detector import SCORE_MAX, Flags, Floats, Memory
+from floorlog.core.detect.logarithm import log10
+
+FIELDS = {
+    "count": "f8",  # blocks learned from
+    "quantile": "f8",  # above which the tail is
+    "tail_count": "f8",
+    "tail_mean": "f8",  # of the excess over the quantile
+    "tail_square": "f8",
+}
+SHARE = 0.05
+"""The share of blocks that are the tail."""
+SHARE_LOG10 = 1.3010299956639813  # −log10 of it
+QUANTILE_GAIN = 1.0 / 32.0
+TAIL_GAIN = 1.0 / 64.0
+FIRST = 5.0  # blocks of which the highest stands in for the quantile
+SETTLE = 4.0  # blocks before the quantile is near enough to measure the tail by it
+READY = 16.0  # blocks before anything is said
+KNOWN_MAX = 32.0  # no more of the tail is held for known: what is rare may yet be commoner
+EXCESS_MAX = 8.0  # an excess counts at most this many usual ones
+
+
+def score(memory: Memory, stat: Floats, floor: tuple[float, float]) -> Floats:
+    """−log10 of the share of blocks with a statistic as high as this one; 0 while learning.
+
+    Above the tracked 95 % quantile the excess follows an exponential law whose width, at least what
+    its mean and its mean square say, is known from few excesses: so what is expected of the next
+    one is a Lomax law. `floor`: the least that quantile and width can be, by what the statistic is.
+    Source: peaks over threshold, Pickands (1975), in streams Siffer et al., KDD
+    2017; predictive distributions, Aitchison and Dunsmore (1975).
+    """
+    quantile = np.maximum(memory["quantile"], floor[0])
+    found = SHARE_LOG10 * stat / np.maximum(quantile, 1e-290)
+    high = np.flatnonzero(stat > quantile)
+    if len(high):
+        width = np.maximum(memory["tail_mean"][high], np.sqrt(memory["tail_square"][high] * 0.5))
+        width = np.maximum(width, max(floor[1], 1e-290))
+        known = np.minimum(memory["tail_count"][high] + 1.0, KNOWN_MAX)
+        excess = np.minimum((stat[high] - quantile[high]) / width, SCORE_MAX)
+        found[high] = SHARE_LOG10 + known * log10(1.0 + excess / known)
+    ready = memory["count"] >= READY
+    return np.where(ready, np.minimum(found, SCORE_MAX), 0.0)
+
+
+def learn(memory: Memory, stat: Floats, gate: Floats, new: Flags | None) -> None:
+    """Take the statistics that are `new` (None = all) into the tail, `gate` times as fast."""
+    quantile, blocks = memory["quantile"], memory["count"]
+    mean, square, count = memory["tail_mean"], memory["tail_square"], memory["tail_count"]
+    fresh = stat > 0.0 if new is None else new & (stat > 0.0)
+    np.copyto(quantile, np.maximum(quantile, stat), where=fresh & (blocks < FIRST))
+    over: Flags = (stat > quantile) & fresh
+    excess = np.minimum(stat - quantile, np.where(count > 0.0, mean * EXCESS_MAX, SCORE_MAX))
+    pull = np.where(over, 1.0 - SHARE, -SHARE) * gate * fresh
+    pull *= np.maximum(QUANTILE_GAIN, 4.0 / (blocks + 8.0))
+    quantile += pull * np.maximum(quantile, np.where(over, stat * 0.25, 0.0))
+    gain = np.maximum(TAIL_GAIN, 1.0 / (count + 1.0)) * gate
+    taken = over & (blocks >= SETTLE)
+    gain *= taken
+    mean += gain * (excess - mean)
+    square += gain * (excess * excess - square)
+    count += taken
+    blocks += fresh

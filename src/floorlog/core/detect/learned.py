@@ -1,0 +1,276 @@
+"""Unusual: what several learned ways to look at a series find together, on one scale."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorlog.core.detect import block as gathering
+from floorlog.core.detect import calibrate
+from floorlog.core.detect.block import Block
+from floorlog.core.detect.blocks import SIZE, Blocks
+from floorlog.core.detect.blocks import Part as Round
+from floorlog.core.detect.cells import Cells
+from floorlog.core.detect.detector import (
+    SCORE_MAX,
+    Detector,
+    Finding,
+    Flags,
+    Floats,
+    Memory,
+    Sample,
+    Verdict,
+    number,
+)
+from floorlog.core.detect.rounds import Places, Rounds
+
+NOTE = 1.4
+"""Shipped threshold: by its own past a series does so less than once in 25 days."""
+ALARM = 3.0
+"""From here on, once in 1,000 days, a finding is of medium severity."""
+STAY = 0.0
+"""A finding goes on while readings score this: once a day."""
+TAIL = 1.5
+"""−log10 of the share of blocks that nothing commoner than is ever unusual, however seldom blocks."""
+RAISE = 1.0
+"""What a finding adds to the series' threshold for the next one …"""
+RAISE_S = 43_200.0
+"""… less and less for so long: the series' budget."""
+BLOCKS_MIN = 25.0
+"""Blocks to learn from before anything is said."""
+GATE = 1.0 / 8.0
+"""How much slower is learned inside a finding."""
+OFF_DELAY_S = 60.0
+OFF_DELAY_READINGS = 40.0
+RARE_MAX = 6
+SHARE_MIN = 0.5  # of the leading view's score, from which on another one is named beside it
+
+
+class View(Protocol):
+    """One learned way to look at a series.
+
+    `measure` is asked once for each block of four readings and learns from it. It returns a
+    statistic, 0 or more, what was expected, and where there is a new statistic (None = for all).
+    As with detectors everything is elementwise, by + − × ÷, sqrt and comparisons alone.
+    """
+
+    @property
+    def name(self) -> str:
+        """What its findings are called."""
+        ...
+
+    @property
+    def memory(self) -> Mapping[str, str]:
+        """Its fields, as a detector's."""
+        ...
+
+    @property
+    def floor(self) -> tuple[float, float]:
+        """The least that the 95 % quantile of its statistic, and the width beyond, can be."""
+        ...
+
+    def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
+        """The statistic of each block, what was expected, and where there is a statistic."""
+        ...
+
+    def phrase(self) -> str:
+        """What is unusual, as the beginning of a sentence."""
+        ...
+
+
+class Learned(Detector):
+    """Readings that are improbable by their series' own past, seen in several ways at once."""
+
+    name = "unusual"
+    learned = True
+    severity = 1
+
+    def __init__(self, views: Sequence[View], note: float = NOTE) -> None:
+        """`views`: the ways to look; `note`: the threshold, as shipped unless a bench sweeps it."""
+        self.note = note
+        self.views = tuple(views)
+        self.parts = tuple(view.name for view in self.views)
+        fields = {
+            **gathering.FIELDS,
+            "score": "f8",  # of the last block
+            "raised": "f8",  # how much the threshold is
+            "held": "f8",  # 1: inside a finding
+            "scores": f"f8:{len(self.views)}",
+        }
+        for view in self.views:
+            own = {**calibrate.FIELDS, **view.memory}
+            fields |= {f"{view.name}.{field}": kind for field, kind in own.items()}
+        self.memory = fields  # type: ignore[misc]  # as its views need
+        self._single = self.parts.index("spike") if "spike" in self.parts else None
+
+    def judge_blocks(
+        self, sample: Sample, rounds: Rounds, frozen: Flags | None, cells: Cells
+    ) -> Verdict:
+        """Judge a batch's readings, block by block; those that are `frozen` are passed over."""
+        section = cells.sections[self.name]
+        phase = cells.columns(self.name)["phase"][rounds.rows]
+        blocks = Blocks(rounds, None if frozen is None else ~frozen, phase)
+        rows = rounds.rows[blocks.who]
+        grid = cells.take(self.name, rows)
+        answer = _Answer(sample, len(self.views))
+        if frozen is not None:
+            answer.stay |= frozen
+        size, memory = -1, {}
+        for now, part in blocks.parts():
+            if now != size:
+                size = now
+                memory = section.views(grid[:, :size])
+            far = gathering.add(sample, part, memory)
+            self._glance(part, far, memory, answer)
+            ended = np.flatnonzero(part.offset == SIZE - 1)
+            rank, place = part.rank[ended], part.place[ended]
+            if len(ended) == size:
+                at = np.empty(size, np.intp)
+                at[rank] = place
+                self._end(sample, at, memory, answer)
+            elif len(ended):
+                some = grid[:, rank]
+                self._end(sample, place, section.views(some), answer)
+                grid[:, rank] = some
+        cells.put(self.name, rows, grid)
+        return answer.verdict()
+
+    def judge(self, sample: Sample, memory: Memory, asked: object) -> Verdict:  # noqa: ARG002 - as declared
+        """Not asked: it judges blocks."""
+        raise AssertionError
+
+    def delays_s(self, sample: Sample, asked: object) -> tuple[Floats, Floats]:  # noqa: ARG002 - asks no rule
+        """At once on; off after a minute, and at least some readings, of calm."""
+        none = np.zeros(len(sample.row))
+        return none, np.maximum(OFF_DELAY_S, sample.elapsed_s * OFF_DELAY_READINGS)
+
+    def grade(self, score: float) -> int:
+        """Low, or medium when so rare that it is worth a look."""
+        return 2 if score >= ALARM else 1
+
+    def ready(self, memory: Memory) -> Flags:
+        """Enough blocks."""
+        return memory["blocks"] >= BLOCKS_MIN
+
+    def reason(self, finding: Finding) -> str:
+        """What leads, the value beside the expected one, how rare that is, and what agrees."""
+        if finding.phase == "end":
+            return f"as usual again, at {number(finding.value)}"
+        lead = self.parts[finding.part]
+        days = 10.0 ** min(finding.score, RARE_MAX)
+        text = (
+            f"{self.views[finding.part].phrase()}: {number(finding.value)} where about "
+            f"{number(finding.expected)} was expected; by its own past less than once in "
+            f"{days:.3g} days"
+        )
+        top = max((share for name, share in finding.shares if name == lead), default=0.0)
+        others = [
+            f"{name} {share / top:.0%}"
+            for name, share in finding.shares
+            if name != lead and top > 0 and share >= SHARE_MIN * top
+        ]
+        return f"{text} ({lead}, with {', '.join(others)})" if others else f"{text} ({lead})"
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _glance(self, part: Round, far: Floats, memory: Memory, answer: "_Answer") -> None:
+        """Score single readings where the tail of blocks says that they may be rare."""
+        rank, place = part.rank, part.place
+        score = memory["score"][rank]
+        stay = _least(memory, STAY)
+        answer.stay[place] = score >= stay[rank]
+        answer.score[place] = np.maximum(score, 0.0)
+        if self._single is None:
+            return
+        view = self.views[self._single]
+        tail = _part(memory, view.name, calibrate.FIELDS)
+        worth = np.flatnonzero(far > tail["quantile"][rank])
+        if not len(worth):
+            return
+        rank, place = rank[worth], place[worth]
+        some = {name: column[rank] for name, column in tail.items()}
+        score = calibrate.score(some, far[worth], view.floor) - memory["day"][rank]
+        ready = (memory["blocks"][rank] >= BLOCKS_MIN) & (memory["anew"][rank] == 0.0)
+        answer.stay[place] |= (score >= stay[rank]) & ready
+        on = (score >= (_least(memory, self.note) + memory["raised"])[rank]) & ready
+        if not on.any():
+            return
+        rank, place, score = rank[on], place[on], score[on]
+        answer.begin(place, score, memory["near"][rank], np.full(len(rank), self._single))
+        answer.scores[:, place] = memory["scores"][:, rank]
+        answer.scores[self._single, place] = score + memory["day"][rank]
+        memory["spiked"][rank] = 1.0
+
+    def _end(self, sample: Sample, place: Places, memory: Memory, answer: "_Answer") -> None:
+        """Blocks end: what each view says, which says the most, and what is learned of them."""
+        anew = memory["anew"] > 0.0
+        gate = np.where(memory["held"] > 0.0, GATE, 1.0)
+        block = gathering.settle(memory, sample.ts[place], anew, gate)
+        lowered = memory["raised"] - block.elapsed_s * (RAISE / RAISE_S)
+        np.maximum(lowered, 0.0, out=memory["raised"])
+        top = np.full(len(place), -SCORE_MAX)
+        lead, expected = np.zeros(len(place), np.int8), block.level
+        for which, view in enumerate(self.views):
+            stat, wanted, new = view.measure(block, _part(memory, view.name, view.memory))
+            tail = _part(memory, view.name, calibrate.FIELDS)
+            score = calibrate.score(tail, stat, view.floor)
+            calibrate.learn(tail, stat, gate, new)
+            kept = memory["scores"][which]
+            np.copyto(kept, score, where=True if new is None else new)
+            better = score > top if new is None else (score > top) & new
+            top = np.where(better, score, top)
+            lead = np.where(better, np.int8(which), lead)
+            expected = np.where(better, wanted, expected)
+        score = memory["scores"].max(axis=0) - memory["day"]
+        memory["score"][:] = score
+        ready = (memory["blocks"] >= BLOCKS_MIN) & ~anew
+        stay = (score >= _least(memory, STAY)) & ready
+        answer.stay[place] |= stay
+        answer.score[place] = np.maximum(answer.score[place], score)
+        top -= memory["day"]
+        on = (top >= _least(memory, self.note) + memory["raised"]) & ready
+        some = np.flatnonzero(on)
+        if len(some):
+            answer.begin(place[some], top[some], expected[some], lead[some])
+            answer.scores[:, place[some]] = memory["scores"][:, some]
+        begun = (on | (memory["spiked"] > 0.0)) & (memory["held"] == 0.0)
+        memory["raised"] += begun * RAISE
+        memory["held"][:] = begun | ((memory["held"] > 0.0) & stay)
+        gathering.clear(memory)
+
+
+def _least(memory: Memory, threshold: float) -> Floats:
+    """A threshold, where blocks are so seldom that it would lie outside the tail: the tail's."""
+    return np.maximum(threshold, TAIL - memory["day"])
+
+
+class _Answer:
+    """The verdict on a batch's readings, filled round by round."""
+
+    def __init__(self, sample: Sample, views: int) -> None:
+        count = len(sample.row)
+        self.on, self.stay = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+        self.score, self.expected = np.zeros(count), sample.previous.copy()
+        self.part = np.zeros(count, np.int8)
+        self.scores = np.zeros((views, count), np.float32)
+
+    def begin(
+        self, place: Places, score: Floats, expected: Floats, part: NDArray[np.int8] | Places
+    ) -> None:
+        """These are bad enough; where one view said so already, the higher score stands."""
+        higher = ~self.on[place] | (score > self.score[place])
+        place = place[higher]
+        self.on[place] = self.stay[place] = True
+        self.score[place] = np.maximum(score[higher], 0.0)
+        self.expected[place], self.part[place] = expected[higher], part[higher]
+
+    def verdict(self) -> Verdict:
+        """What was found."""
+        return Verdict(
+            self.on, self.score, self.expected, stay=self.stay, part=self.part, shares=self.scores
+        )
+
+
+def _part(memory: Memory, name: str, fields: Mapping[str, str]) -> Memory:
+    return {field: memory[f"{name}.{field}"] for field in fields}

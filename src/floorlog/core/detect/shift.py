@@ -1,0 +1,117 @@
+"""Shift: the level of now against the levels of before."""
+
+import numpy as np
+
+from floorlog.core.detect.block import Block
+from floorlog.core.detect.detector import SCORE_MAX, Flags, Floats, Memory
+
+WINDOWS = 32
+"""Windows that are remembered; a power of two."""
+WINDOWS_MIN = 20.0
+FAR = 5.0  # from here on the windows are not taken in …
+NEAR = 3.0  # … until the level is back to here
+FLOOR = 0.02
+"""The scale is at least this part of the slow scale."""
+FROZEN_MAX = 64.0  # or for so many windows: then it is a new normal, and learned afresh
+
+
+class Shift:
+    """The mean of the newest window, far from those of the 32 windows before.
+
+    Windows of 16 readings (shift) or of 96 (drift). Scale: the windows' standard deviation,
+    floored by a part of the slow scale and of the smallest step. While the level is far, the
+    windows remembered stand still, so that a fault is not learned and its end is no new shift;
+    after 64 windows it is a new normal. Source: two-window change detection (Kifer, Ben-David and
+    Gehrke, VLDB 2004) with gated adaptation.
+    """
+
+    floor = (3.0, 0.8)
+
+    def __init__(self, name: str, every: int, phrase: str) -> None:
+        """`every`: blocks in a window."""
+        self.name = name
+        self.every = every
+        self._phrase = phrase
+        self.memory = {
+            "now": "f8",  # weighted mean of the newest blocks, as sharp as a window
+            "sum": "f8",
+            "tick": "f8",
+            "newest": "f8",  # the last whole window, not yet remembered
+            "has_newest": "f8",
+            "count": "f8",
+            "window": f"f8:{WINDOWS}",
+            "mean": "f8",
+            "scale": "f8",
+            "frozen": "f8",  # windows since the level was found far; 0 = it is not
+        }
+
+    def phrase(self) -> str:
+        """What is unusual."""
+        return self._phrase
+
+    def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
+        """The distance of the level from the windows before, in their scales."""
+        now, count = memory["now"], memory["count"]
+        self._begin(block, memory)
+        now += (block.mean - now) * (2.0 / (self.every + 1.0))
+        floor = np.maximum(block.unit * FLOOR, 1e-290)
+        few = np.sqrt(np.maximum(count - 1.0, 0.0) / (count + 1.0))
+        z = np.abs(now - memory["mean"]) / np.maximum(memory["scale"], floor) * few
+        ready = count >= WINDOWS_MIN
+        stat = np.where(ready, np.minimum(z, SCORE_MAX), 0.0)
+        frozen = memory["frozen"]
+        np.copyto(frozen, 1.0, where=(frozen == 0.0) & (stat >= FAR))
+        expected = np.where(ready, memory["mean"], block.level)
+        memory["sum"] += block.mean
+        memory["tick"] += 1.0
+        some = np.flatnonzero(memory["tick"] >= self.every)
+        if len(some) == len(now):
+            self._window(stat, memory)
+        elif len(some):
+            mine = {name: column[..., some] for name, column in memory.items()}
+            self._window(stat[some], mine)
+            for name, column in mine.items():
+                memory[name][..., some] = column
+        return stat, expected, ready
+
+    def _begin(self, block: Block, memory: Memory) -> None:
+        """After a pause the level is taken as it is."""
+        if block.anew.any():
+            np.copyto(memory["now"], block.mean, where=block.anew)
+            for name in ("sum", "tick", "has_newest", "count", "frozen"):
+                np.copyto(memory[name], 0.0, where=block.anew)
+
+    def _window(self, stat: Floats, memory: Memory) -> None:
+        """Windows end: the last but one is remembered, unless the level is far."""
+        mean = memory["sum"] * (1.0 / self.every)
+        memory["sum"][:] = 0.0
+        memory["tick"][:] = 0.0
+        frozen, count, has = memory["frozen"], memory["count"], memory["has_newest"]
+        was = frozen > 0.0
+        over = was & (frozen > FROZEN_MAX)
+        frozen[:] = np.where(was & (stat >= NEAR) & ~over, frozen + 1.0, 0.0)
+        np.copyto(count, 0.0, where=over)
+        np.copyto(has, 0.0, where=was)
+        push = (has > 0.0) & ~was
+        everyone = np.arange(len(mean))
+        slot = (count - np.floor(count * (1.0 / WINDOWS)) * WINDOWS).astype(np.intp)
+        window = memory["window"]
+        window[slot, everyone] = np.where(push, memory["newest"], window[slot, everyone])
+        count += push
+        np.copyto(memory["newest"], mean, where=~was)
+        np.copyto(has, 1.0, where=~was)
+        there = np.arange(float(WINDOWS))[:, None] < count
+        size = np.maximum(np.minimum(count, WINDOWS), 1.0)
+        middle = _sum(np.where(there, window, 0.0)) / size
+        apart = np.where(there, window - middle, 0.0)
+        np.copyto(memory["mean"], middle, where=push)
+        np.copyto(memory["scale"], np.sqrt(_sum(apart * apart) / size), where=push)
+
+
+def _sum(table: Floats) -> Floats:
+    """The sum of rows, by halves: its order does not depend on how many columns there are."""
+    while len(table) > 1:
+        half = len(table) // 2
+        table = table[:half] + table[half:]
+    total: Floats = table[0]
+    return total
