@@ -1,7 +1,7 @@
 """Recordings through the panel as it is shipped: what it finds, by recording."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray

@@ -67,9 +67,7 @@ def onsets(
     return Onsets(events, caught, false, hours, tuple(delays))
 
 
-def outlier(
-    recordings: Sequence[Recording], held: Sequence[NDArray[np.bool_]]
-) -> dict[str, float]:
+def outlier(recordings: Sequence[Recording], held: Sequence[NDArray[np.bool_]]) -> dict[str, float]:
     """SKAB's official outlier figures over all rows of all labelled experiments, in percent.
 
     F1, false-alarm rate FP / (FP + TN), missing-alarm rate FN / (FN + TP); the anomaly-free run is

@@ -7,9 +7,9 @@ from made_day import BEGIN_S, judge, readings
 from floorlog.core.detect.acceptance import REASON
 from floorlog.core.detect.deviation import Deviation
 from floorlog.core.detect.flat_line import FlatLine
-from floorlog.core.detect.limit import CriticalLimit, Limit
-from floorlog.core.detect import VIEWS
+from floorlog.core.detect.hold import WORSE
 from floorlog.core.detect.learned import Learned
+from floorlog.core.detect.limit import CriticalLimit, Limit
 from floorlog.core.detect.out_of_range import OutOfRange
 from floorlog.core.detect.panel import Panel
 from floorlog.core.detect.sequence_gap import SequenceGap
@@ -201,7 +201,7 @@ def test_a_new_normal_can_be_accepted() -> None:
     chance = np.random.default_rng(8)
     value = chance.normal(size=3000)
     value[1000:] += 40
-    panel = Panel([Limit(), Learned(VIEWS)])
+    panel = Panel([Limit(), Learned()])
     found: list[Anomaly] = []
     for begin in range(0, 3000, 10):
         asked = rules(hi=30.0)
@@ -211,7 +211,7 @@ def test_a_new_normal_can_be_accepted() -> None:
         some = readings(np.zeros(10, np.int32), ts, value[begin : begin + 10])
         fresh, kind = np.ones(10, np.bool_), np.zeros(1, np.int8)
         found += panel.advance(some, fresh, asked, kind, BEGIN_S + begin + 10)
-    novelty = [e for e in found if e.detector == "novelty"]
+    novelty = [e for e in found if e.detector != "limit" and e.reason != WORSE]
     assert told(novelty)[:2] == [("start", 1000, 1000), ("end", 1000, 1099)]
     assert novelty[1].reason == REASON
     assert len(novelty) == 2
@@ -226,9 +226,9 @@ def test_what_is_excluded_is_not_learned() -> None:
     bad[1000:1500] = 80 + chance.normal(size=(500, 1)) * 9
     asked = rules(hi=30.0, off_delay_s=0)
     asked.excluded[0] = (((BEGIN_S + 1000) * 1_000_000, (BEGIN_S + 1500) * 1_000_000),)
-    bad[1700] = value[1700] = 12.0
-    found = judge(bad, rules=asked, detectors=[Limit(), Learned(VIEWS)])
-    assert told([e for e in found if e.detector == "novelty"])[0] == ("start", 1700, 1700)
+    bad[1700] = value[1700] = 20.0
+    found = judge(bad, rules=asked, detectors=[Limit(), Learned()])
+    assert told([e for e in found if e.detector == "spike"])[0] == ("start", 1700, 1700)
     assert told([e for e in found if e.detector == "limit"]) == [
         ("start", 1000, 1000), ("end", 1000, 1500)
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from numpy._core._multiarray_umath import (
     __cpu_features__,
 )
 
-from floorlog.core.detect import DETECTORS, SILENCE
+from floorlog.core.detect import DETECTORS, SILENCE, VIEWS
 from floorlog.core.reading import Anomaly
 
 MADE_DAY = Path(__file__).parent / "made_day.py"
@@ -34,7 +34,10 @@ def whole(day: Day) -> tuple[list[Anomaly], list[bytes]]:
 def test_the_day_has_everything(day: Day, whole: tuple[list[Anomaly], list[bytes]]) -> None:
     """All detectors find and end something; late, bad, lapsed and historic things occur."""
     events = {(event.detector, event.phase) for event in whole[0]}
-    assert events >= {(d.name, phase) for d in (*DETECTORS, SILENCE) for phase in ("start", "end")}
+    plain = {SILENCE.name, *(d.name for d in DETECTORS if not d.parts)}
+    assert events >= {(name, phase) for name in plain for phase in ("start", "end")}
+    views = {(view.name, phase) for view in VIEWS for phase in ("start", "end")}
+    assert len(events & views) >= 2
     assert any("not known" in event.reason for event in whole[0])
     assert any("pause" in event.reason for event in whole[0])
     assert (~day.fresh).sum() > 50

@@ -1,31 +1,18 @@
 """The detectors: one file each, one line each in this registry."""
 
-from floorlog.core.detect.daily import Daily
 from floorlog.core.detect.detector import Detector
 from floorlog.core.detect.deviation import Deviation
 from floorlog.core.detect.flat_line import FlatLine
-from floorlog.core.detect.learned import Learned, View
+from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.limit import CriticalLimit, Limit
-from floorlog.core.detect.novelty import Novelty
 from floorlog.core.detect.off_normal import OffNormal
 from floorlog.core.detect.out_of_range import OutOfRange
 from floorlog.core.detect.rate import Rate
 from floorlog.core.detect.sequence_gap import SequenceGap
-from floorlog.core.detect.shift import Shift
 from floorlog.core.detect.silence import Silence
-from floorlog.core.detect.spike import Spike
 from floorlog.core.detect.stuck import Stuck
 from floorlog.core.detect.unit_error import UnitError
-
-VIEWS: tuple[View, ...] = (
-    Spike(),
-    Novelty("novelty", 1),
-    Novelty("slow_novelty", 2),
-    Daily(),
-    Shift("shift", 3, "a new level"),
-    Shift("drift", 24, "a level that has wandered away"),
-)
-"""The learned ways to look at a series, which one detector weighs against each other."""
+from floorlog.core.detect.views import VIEWS
 
 DETECTORS: tuple[Detector, ...] = (
     Limit(),
@@ -38,7 +25,7 @@ DETECTORS: tuple[Detector, ...] = (
     SequenceGap(),
     Stuck(),
     UnitError(),
-    Learned(VIEWS),
+    Learned(),
 )
 
 SILENCE = Silence()
@@ -66,4 +53,8 @@ def describe() -> str:
             (type(detector).__doc__ or "").replace("\n    ", "\n").strip(),
             f"Severity: {severity}. Version of its state: {detector.version}.",
         ]
+        if isinstance(detector, Learned):
+            for view in detector.views:
+                text = (type(view).__doc__ or "").replace("\n    ", "\n").strip()
+                lines += [f"### {view.name}, as a part of {detector.name}", text]
     return "\n\n".join(lines) + "\n"

@@ -17,10 +17,10 @@ SHARE = 0.05
 SHARE_LOG10 = 1.3010299956639813  # −log10 of it
 QUANTILE_GAIN = 1.0 / 32.0
 TAIL_GAIN = 1.0 / 64.0
-FIRST = 5.0  # blocks of which the highest stands in for the quantile
-SETTLE = 4.0  # blocks before the quantile is near enough to measure the tail by it
-READY = 16.0  # blocks before anything is said
-KNOWN_MAX = 32.0  # no more of the tail is held for known: what is rare may yet be commoner
+UNSETTLED = 8.0  # blocks at first whose statistics mean nothing yet
+FIRST = 14.0  # up to this one, the highest stands in for the quantile
+READY = 25.0  # blocks before anything is said
+KNOWN_MAX = 64.0  # no more of the tail is held for known: what is rare may yet be commoner
 EXCESS_MAX = 8.0  # an excess counts at most this many usual ones
 
 
@@ -51,16 +51,17 @@ def learn(memory: Memory, stat: Floats, gate: Floats, new: Flags | None) -> None
     quantile, blocks = memory["quantile"], memory["count"]
     mean, square, count = memory["tail_mean"], memory["tail_square"], memory["tail_count"]
     fresh = stat > 0.0 if new is None else new & (stat > 0.0)
-    np.copyto(quantile, np.maximum(quantile, stat), where=fresh & (blocks < FIRST))
+    blocks += fresh
+    fresh &= blocks > UNSETTLED
+    np.copyto(quantile, np.maximum(quantile, stat), where=fresh & (blocks <= FIRST))
     over: Flags = (stat > quantile) & fresh
     excess = np.minimum(stat - quantile, np.where(count > 0.0, mean * EXCESS_MAX, SCORE_MAX))
     pull = np.where(over, 1.0 - SHARE, -SHARE) * gate * fresh
     pull *= np.maximum(QUANTILE_GAIN, 4.0 / (blocks + 8.0))
-    quantile += pull * np.maximum(quantile, np.where(over, stat * 0.25, 0.0))
+    quantile += pull * np.where(quantile > 0.0, quantile, stat)
     gain = np.maximum(TAIL_GAIN, 1.0 / (count + 1.0)) * gate
-    taken = over & (blocks >= SETTLE)
+    taken = over & (blocks > FIRST)
     gain *= taken
     mean += gain * (excess - mean)
     square += gain * (excess * excess - square)
     count += taken
-    blocks += fresh

@@ -24,6 +24,7 @@ from floorlog.core.detect.detector import (
     number,
 )
 from floorlog.core.detect.rounds import Places, Rounds
+from floorlog.core.detect.views import VIEWS
 
 NOTE = 1.4
 """Shipped threshold: by its own past a series does so less than once in 25 days."""
@@ -32,13 +33,15 @@ ALARM = 3.0
 STAY = 0.0
 """A finding goes on while readings score this: once a day."""
 TAIL = 1.5
-"""−log10 of the share of blocks that nothing commoner than is ever unusual, however seldom blocks."""
+"""−log10 of a share of blocks: nothing commoner is unusual, however seldom blocks come."""
 RAISE = 1.0
 """What a finding adds to the series' threshold for the next one …"""
 RAISE_S = 43_200.0
 """… less and less for so long: the series' budget."""
 BLOCKS_MIN = 25.0
 """Blocks to learn from before anything is said."""
+SINCE_MIN = 8.0
+"""The same after a pause."""
 GATE = 1.0 / 8.0
 """How much slower is learned inside a finding."""
 OFF_DELAY_S = 60.0
@@ -80,13 +83,23 @@ class View(Protocol):
 
 
 class Learned(Detector):
-    """Readings that are improbable by their series' own past, seen in several ways at once."""
+    """A series that does what it hardly ever did, seen in several ways on one scale.
+
+    Each way to look at it, listed below, gives a statistic; the statistic's own tail says what
+    share of the past was as far out (calibrate.py). The rarest one leads, and gives the finding its
+    name. Score: log10 of the days in which chance does so once, by blocks of four readings; a
+    finding begins at 1.4 (25 days), is of medium severity from 3 (1,000 days), and goes on while
+    chance would do so once a day. Each finding raises the threshold of its series tenfold, for half
+    a day less and less. Inside a finding everything is learned eight times slower. Nothing is
+    said in the first 100 readings, nor in the first 32 after a pause.
+    Source: fusion of calibrated tails as in Siffer et al., KDD 2017, and Tippett's least p (1931).
+    """
 
     name = "unusual"
     learned = True
     severity = 1
 
-    def __init__(self, views: Sequence[View], note: float = NOTE) -> None:
+    def __init__(self, views: Sequence[View] = VIEWS, note: float = NOTE) -> None:
         """`views`: the ways to look; `note`: the threshold, as shipped unless a bench sweeps it."""
         self.note = note
         self.views = tuple(views)
@@ -96,6 +109,7 @@ class Learned(Detector):
             "score": "f8",  # of the last block
             "raised": "f8",  # how much the threshold is
             "held": "f8",  # 1: inside a finding
+            "since": "f8",  # blocks since a pause
             "scores": f"f8:{len(self.views)}",
         }
         for view in self.views:
@@ -191,7 +205,7 @@ class Learned(Detector):
         rank, place = rank[worth], place[worth]
         some = {name: column[rank] for name, column in tail.items()}
         score = calibrate.score(some, far[worth], view.floor) - memory["day"][rank]
-        ready = (memory["blocks"][rank] >= BLOCKS_MIN) & (memory["anew"][rank] == 0.0)
+        ready = (_ready(memory) & (memory["anew"] == 0.0))[rank]
         answer.stay[place] |= (score >= stay[rank]) & ready
         on = (score >= (_least(memory, self.note) + memory["raised"])[rank]) & ready
         if not on.any():
@@ -224,7 +238,9 @@ class Learned(Detector):
             expected = np.where(better, wanted, expected)
         score = memory["scores"].max(axis=0) - memory["day"]
         memory["score"][:] = score
-        ready = (memory["blocks"] >= BLOCKS_MIN) & ~anew
+        memory["since"] += 1.0
+        np.copyto(memory["since"], 0.0, where=anew)
+        ready = _ready(memory)
         stay = (score >= _least(memory, STAY)) & ready
         answer.stay[place] |= stay
         answer.score[place] = np.maximum(answer.score[place], score)
@@ -238,6 +254,11 @@ class Learned(Detector):
         memory["raised"] += begun * RAISE
         memory["held"][:] = begun | ((memory["held"] > 0.0) & stay)
         gathering.clear(memory)
+
+
+def _ready(memory: Memory) -> Flags:
+    enough: Flags = (memory["blocks"] >= BLOCKS_MIN) & (memory["since"] >= SINCE_MIN)
+    return enough
 
 
 def _least(memory: Memory, threshold: float) -> Floats:

@@ -10,8 +10,9 @@ WINDOWS = 32
 WINDOWS_MIN = 20.0
 FAR = 5.0  # from here on the windows are not taken in …
 NEAR = 3.0  # … until the level is back to here
-FLOOR = 0.02
+FLOOR = 0.1
 """The scale is at least this part of the slow scale."""
+APART_MAX = 1e140
 FROZEN_MAX = 64.0  # or for so many windows: then it is a new normal, and learned afresh
 
 
@@ -103,7 +104,7 @@ class Shift:
         there = np.arange(float(WINDOWS))[:, None] < count
         size = np.maximum(np.minimum(count, WINDOWS), 1.0)
         middle = _sum(np.where(there, window, 0.0)) / size
-        apart = np.where(there, window - middle, 0.0)
+        apart = np.where(there, np.minimum(np.abs(window - middle), APART_MAX), 0.0)
         np.copyto(memory["mean"], middle, where=push)
         np.copyto(memory["scale"], np.sqrt(_sum(apart * apart) / size), where=push)
 
