@@ -13,10 +13,10 @@ def sentence(
 ) -> str:
     """The sensor, what it did against what was expected, who says so, and by which version.
 
-    `temperature of press-07 (Cel): 92.3 is above the high limit (Hi) 90 for 2 s [limit, catalogue
-    3]`. Learned detectors name the version of their model, rules that of the catalogue. `state`:
-    the name of the state that the event's value stands for, None for numbers. Which anomaly of an
-    asset was the first is no part of it: that is a fold over committed anomalies
+    `temperature of press-07 (Cel): 92.3 is above the high limit 90 for 2 s [limit, catalogue 3]`.
+    Learned detectors name the version of their model, rules that of the catalogue. `state`: the
+    name of the state that the event's value stands for, None for numbers. Which anomaly of an asset
+    was the first is no part of it: that is a fold over committed anomalies
     (core/alarm_load.first_out), as another shard or a later batch may know an earlier one.
     """
     reason = event.reason

@@ -70,3 +70,22 @@ def test_what_cannot_be_said_is_refused_in_one_line(written: Written) -> None:
             call()
         assert "\n" not in str(caught.value)
     assert written.run(NEWEST) == before
+
+
+def test_the_commands_say_what_they_did(written: Written, command) -> None:
+    """By the operator's role, under a pseudonym; one line each."""
+    ((device, metric),) = written.run(SERIES)
+    ((before, _),) = written.run(NEWEST)
+    said = command("accept", device, metric, "--reason", "new tool", "--by", "Cy")
+    assert said.startswith(f"{metric} of {device} is normal now: catalogue {before + 1}, from ")
+    span = ("--from", "2026-01-01T06:00Z", "--to", "2026-01-01T07:00Z")
+    said = command("exclude", device, *span, "--reason", "cleaning", "--by", "Cy")
+    assert said == (
+        f"{device} does not count from 2026-01-01T06:00Z to 2026-01-01T07:00Z: "
+        f"catalogue {before + 2}\n"
+    )
+    ((_, text),) = written.run(NEWEST)
+    (excluded,) = Catalogue.decode(text.encode()).acts.excluded
+    assert excluded == Excluded(device, 1_767_247_200_000_000, 1_767_250_800_000_000)
+    with pytest.raises(InputError, match="is no time"):
+        command("exclude", device, "--from", "six", "--to", "seven", "--reason", "x", "--by", "Cy")

@@ -27,7 +27,8 @@ class Limit(Detector):
 
     The finding ends when the value has been inside by the dead-band for the off-delay (15 s where
     the catalogue names none). Score: how far beyond, in dead-bands, or else in hundredths of the
-    limit. Source: ISA-18.2 (IEC 62682), basic alarm design: limit, dead-band, on- and off-delay.
+    limit. Source: OPC UA Part 9, NonExclusiveLimitAlarmType: High and Low; ISA-18.2 (IEC 62682),
+    basic alarm design: limit, dead-band, on- and off-delay.
     """
 
     name = "limit"
@@ -71,7 +72,8 @@ class Limit(Detector):
 class CriticalLimit(Limit):
     """A value beyond the catalogue's high-high or low-low limit: as limit, of high severity.
 
-    A finding of its own, beside the limit's. Source: ISA-18.2 (IEC 62682).
+    A finding of its own, beside the limit's. Source: OPC UA Part 9, NonExclusiveLimitAlarmType:
+    HighHigh and LowLow; ISA-18.2 (IEC 62682).
     """
 
     name = "critical_limit"

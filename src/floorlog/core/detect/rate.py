@@ -20,8 +20,8 @@ class Rate(Detector):
     """A value that changes by more per second than the catalogue allows, between two readings.
 
     The finding ends when it has been slower for the off-delay (15 s where the catalogue names
-    none). Score: the rate in units of the allowed one. Source: ISA-18.2 (IEC 62682), rate-of-change
-    alarms.
+    none). Score: the rate in units of the allowed one. Source: OPC UA Part 9,
+    NonExclusiveRateOfChangeAlarmType; ISA-18.2 (IEC 62682), rate-of-change alarms.
     """
 
     name = "rate"
