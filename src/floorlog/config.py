@@ -57,6 +57,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 300
     series_max: Annotated[int, _doc("Most series in one record.", ge=1, le=1_000_000)] = 100_000
     web_port: Annotated[int, _doc("Port of the page; 0 takes a free one.", ge=0, le=65_535)] = 8_080
+    web_host: Annotated[
+        str, _doc("Address that the page listens on; another than loopback needs log-ins.")
+    ] = "127.0.0.1"
+    web_url: Annotated[
+        str, _doc("The page's address as browsers reach it, through what speaks TLS before it.")
+    ] = ""
+    users: Annotated[
+        str, _doc("File of those who may log in, made by `floorlog user`; empty: local mode.")
+    ] = ""
+    oidc_issuer: Annotated[
+        str, _doc("OpenID provider where people log in; empty for none. Needs WEB_URL.")
+    ] = ""
+    oidc_client: Annotated[str, _doc("The page's client id at the OpenID provider.")] = "floorlog"
+    oidc_secret: Annotated[
+        str, _doc("The page's secret at the OpenID provider; empty for a public client.")
+    ] = ""
+    oidc_role_claim: Annotated[
+        str, _doc("Claim that lists roles, as `operator` or `floorlog-operator`.")
+    ] = "roles"
     anchor: Annotated[
         str,
         _doc(

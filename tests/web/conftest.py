@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -34,6 +35,7 @@ from floorlog.web.health import Gauge
 from floorlog.web.record import Record, RecordReader
 from floorlog.web.services import Services
 
+sys.path.insert(0, str(Path(__file__).parent))
 LEASE_SECONDS = 5.0
 
 
@@ -183,7 +185,13 @@ def plant(servers: Servers) -> Iterator[Plant]:
 class Page:
     """The page's server in a thread of its own, on a free port."""
 
-    def __init__(self, dsn: str, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        endpoint: Endpoint,
+        furnish: Callable[[Feed, Record], Services] = lambda f, r: Services(f, r, Loopback()),
+    ) -> None:
+        self.furnish = furnish
         self.record = Record(lambda: RecordReader(dsn))
         self.feed = Feed(self.record, endpoint, Gauge(LEASE_SECONDS))
         self.port = 0
@@ -195,7 +203,7 @@ class Page:
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = HTTPServer(make_app(Services(self.feed, self.record, Loopback())))
+        server = HTTPServer(make_app(self.furnish(self.feed, self.record)))
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)
@@ -285,8 +293,8 @@ class Stream:
 def open_page(plant: Plant) -> Iterator[Callable[..., Page]]:
     made: list[Page] = []
 
-    def make(endpoint: Endpoint | None = None, dsn: str | None = None) -> Page:
-        made.append(Page(dsn or plant.dsn(OPERATOR), endpoint or plant.servers.endpoint))
+    def make(endpoint: Endpoint | None = None, dsn: str | None = None, **options: Any) -> Page:
+        made.append(Page(dsn or plant.dsn(OPERATOR), endpoint or plant.servers.endpoint, **options))
         return made[-1]
 
     yield make

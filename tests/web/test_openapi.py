@@ -17,6 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from floorlog.core.reading import Anomaly
+from floorlog.web.access import Doors
+from floorlog.web.services import Services
 from floorlog.web.table import DOCUMENT, ROUTES
 
 pytestmark = [pytest.mark.xdist_group("page")]
@@ -109,3 +111,24 @@ def test_no_answer_breaks_the_document(furnished, method, path) -> None:
 def test_no_answer_breaks_the_document_for_long(furnished, method, path, long_seconds) -> None:
     """The same, as many requests as the time allows."""
     print(try_out(furnished.port, method, path, int(50 * long_seconds / len(operations())) + 1))
+
+
+@pytest.mark.slow
+def test_nothing_is_told_to_strangers(open_page) -> None:
+    """With log-ins, whatever is asked without one: no operation that asks for a role answers."""
+    page = open_page(furnish=lambda feed, record: Services(feed, record, Doors(record, None)))
+    schema = schemathesis.openapi.from_dict(json.loads(json.dumps(DOCUMENT)))
+    asked = set()
+    rules = settings(
+        max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+
+    def ask(case: Any) -> None:
+        answer = case.call(base_url=f"http://127.0.0.1:{page.port}", timeout=ANSWERED_SECONDS)
+        assert answer.status_code in {401, 429}, (case, answer.status_code)
+        asked.add((case.method, case.path))
+
+    guarded = [(route.method, route.path) for route in ROUTES if route.roles is not None]
+    for method, path in guarded:
+        rules(given(case=schema[path][method].as_strategy())(ask))()
+    assert asked == set(guarded)

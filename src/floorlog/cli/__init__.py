@@ -20,6 +20,7 @@ from floorlog.cli import (
     reject,
     retention,
     upkeep,
+    user,
 )
 from floorlog.cli.place import (
     DATA,
@@ -306,6 +307,7 @@ COMMANDS = (
     record.prove,
     record.export,
     act.correct,
+    user.user,
     act.person,
     reconcile.reconcile,
     reject.reject,

@@ -116,6 +116,14 @@ class Browser(Alarms):
         except psycopg.Error as error:
             raise self._failed(error) from error
 
+    def pseudonym(self, name: str) -> str:
+        """What stands for a person wherever something is done; a new one at first sight."""
+        return str(self._rows("pseudonym", person=name)[0][0])
+
+    def people(self) -> list[tuple[str, str | None]]:
+        """Pseudonyms with the names that they stand for; None once that was erased."""
+        return [(actor, name) for actor, name in self._rows("people")]
+
     def noted(self) -> Noted:
         """The log and its newest note."""
         ((leaves, size, recorded_at, body),) = self._rows("ledger_state")

@@ -52,6 +52,14 @@ ORDER BY event_id DESC LIMIT %(rows_max)s;
 -- What somebody did.
 INSERT INTO floorlog.audit_event (actor, action, detail) VALUES (%(actor)s, %(action)s, %(detail)s::json);
 
+-- :name pseudonym
+-- The pseudonym of a person, a new one at first sight.
+SELECT floorlog.pseudonym_of(%(person)s);
+
+-- :name people
+-- Whom pseudonyms stand for, the newest first.
+SELECT pseudonym, name FROM floorlog.person ORDER BY given_at DESC, pseudonym LIMIT 10000;
+
 -- :name ledger_state
 -- The leaves of the log, and the newest note of it that the record holds.
 SELECT (SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf), n.size, floorlog.to_us(n.recorded_at), n.body

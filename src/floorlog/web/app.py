@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from socket import socket
+from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -13,17 +15,23 @@ from tornado.web import Application
 
 from floorlog.cache import endpoint_of
 from floorlog.config import Settings
-from floorlog.errors import PortInUse
-from floorlog.record.anchor import open_anchor
+from floorlog.errors import PortInUse, SettingError
+from floorlog.record.anchor import Anchor, open_anchor
 from floorlog.source.secret import Login
 from floorlog.web import pages, table
-from floorlog.web.access import Loopback
+from floorlog.web.access import Doors, Loopback
 from floorlog.web.endpoint import Api
 from floorlog.web.feed import Feed
-from floorlog.web.guard import LOOPBACK_HOSTS
+from floorlog.web.guard import LOOPBACK_HOSTS, host_of
 from floorlog.web.health import Gauge
+from floorlog.web.login import PasswordLogin
+from floorlog.web.oidc import Oidc, Provider
 from floorlog.web.record import Record, RecordReader
+from floorlog.web.role import LOCAL
 from floorlog.web.services import Services
+from floorlog.web.users import UserFile
+
+log = logging.getLogger("floorlog.web")
 
 HERE = Path(__file__).parent
 BODY_BYTES_MAX = 4 << 20
@@ -41,6 +49,9 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
         [
             ("/", pages.Overview),
             ("/device", pages.Device),
+            ("/login", pages.WayIn),
+            ("/login/oidc", pages.ToProvider),
+            ("/login/callback", pages.FromProvider),
             *(
                 (path, Api, {"routes": routes, "services": services})
                 for path, routes in table.by_path().items()
@@ -52,6 +63,7 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
         autoescape="xhtml_escape",
         compress_response=False,
         hosts=hosts,
+        services=services,
         log_function=lambda _: None,
     )
 
@@ -81,19 +93,25 @@ def serve(
     record = Record(lambda: RecordReader(dsn))
     feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
     anchor = open_anchor(settings.anchor, settings) if settings.anchor else None
-    services = Services(feed, record, Loopback(), anchor)
-    asyncio.run(_serve(services, settings.web_port if port is None else port, ready))
+    services = open_services(settings, feed, record, anchor)
+    place = (settings.web_host, settings.web_port if port is None else port)
+    asyncio.run(_serve(services, settings, place, ready))
 
 
-async def _serve(services: Services, port: int, ready: Callable[[str], None] | None) -> None:
+async def _serve(
+    services: Services,
+    settings: Settings,
+    place: tuple[str, int],
+    ready: Callable[[str], None] | None,
+) -> None:
     feed, record = services.feed, services.record
     server = HTTPServer(
-        make_app(services),
+        make_app(services, hosts_of(settings)),
         max_body_size=BODY_BYTES_MAX,
         max_buffer_size=BODY_BYTES_MAX,
         idle_connection_timeout=IDLE_SECONDS_MAX,
     )
-    sockets = _bind(port)
+    sockets = _bind(*place)
     server.add_sockets(sockets)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -101,7 +119,8 @@ async def _serve(services: Services, port: int, ready: Callable[[str], None] | N
         loop.add_signal_handler(number, stopped.set)
     feed.start()
     if ready is not None:
-        ready(f"http://127.0.0.1:{sockets[0].getsockname()[1]}/")
+        own = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/"
+        ready(settings.web_url or own)
     try:
         await stopped.wait()
     finally:
@@ -111,9 +130,50 @@ async def _serve(services: Services, port: int, ready: Callable[[str], None] | N
         record.close()
 
 
-def _bind(port: int) -> list[socket]:
+def open_services(
+    settings: Settings, feed: Feed, record: Record, anchor: Anchor | None
+) -> Services:
+    """The parts of the process, with the ways in that the settings name.
+
+    Raises:
+        SettingError: the page would be open to others without asking who they are, or a way in
+            cannot be used.
+    """
+    users = UserFile(Path(settings.users)) if settings.users else None
+    if users is None and not settings.oidc_issuer:
+        if settings.web_host not in {"127.0.0.1", "localhost", "::1"} or settings.web_url:
+            raise SettingError(
+                "without log-ins the page is for this machine alone",
+                where="FLOORLOG_WEB_HOST, FLOORLOG_WEB_URL",
+                fix="set FLOORLOG_USERS or FLOORLOG_OIDC_ISSUER, or leave both out",
+            )
+        log.info(
+            "local mode: on loopback alone, and whoever reaches it may do everything, as %s",
+            LOCAL.actor,
+        )
+        return Services(feed, record, Loopback(), anchor)
+    doors = Doors(record, users)
+    is_secure = settings.web_url.startswith("https:")
+    password = None if users is None else PasswordLogin(doors, users, is_secure=is_secure)
+    if users is not None:
+        users.users()  # what is wrong with it is said now
+    provider = Provider(
+        settings.oidc_issuer, settings.oidc_client, settings.oidc_secret,
+        settings.oidc_role_claim, settings.web_url,
+    )  # fmt: skip
+    oidc = Oidc(doors, provider) if settings.oidc_issuer else None
+    return Services(feed, record, doors, anchor, password, oidc)
+
+
+def hosts_of(settings: Settings) -> frozenset[str]:
+    """The names by which the page may be asked for."""
+    named = urlsplit(settings.web_url).netloc
+    return LOOPBACK_HOSTS | ({host_of(named)} if named else set())
+
+
+def _bind(host: str, port: int) -> list[socket]:
     try:
-        return bind_sockets(port, "127.0.0.1")
+        return bind_sockets(port, host)
     except OSError as error:
         if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
             raise

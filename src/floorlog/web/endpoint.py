@@ -50,6 +50,8 @@ class Api(Guarded):
             services=self.services,
             headers={name.lower(): value for name, value in self.request.headers.get_all()},
             address=str(self.request.remote_ip),
+            request=self.request,
+            still=self.services.access.still(self.request),
             hang_up=self._hang_up,
         )
         self.call = call

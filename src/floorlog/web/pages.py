@@ -1,11 +1,36 @@
-"""The pages themselves: frames without data, which the live feed fills."""
+"""The pages themselves: frames without data, which the live feed fills; and the way in."""
+
+from collections.abc import Awaitable
+from urllib.parse import quote
 
 from tornado.web import HTTPError, StaticFileHandler
 
+from floorlog.web.access import Doors
 from floorlog.web.guard import HEADERS, Guarded, host_of
+from floorlog.web.oidc import COOKIE, FLOW_SECONDS_MAX, Oidc
+from floorlog.web.services import Services
+from floorlog.web.session import cookie
 
 
-class Overview(Guarded):
+class Page(Guarded):
+    """A page for those who are logged in; others are led to the way in."""
+
+    @property
+    def services(self) -> Services:
+        """Of this process."""
+        found: Services = self.settings["services"]
+        return found
+
+    def prepare(self) -> Awaitable[None] | None:
+        """As on every answer, and lead strangers to the way in."""
+        super().prepare()
+        access = self.services.access
+        if access.needs_login and access.knows(self.request) is None:
+            self.redirect(f"/login?to={quote(self.request.uri or '/', safe='')}")
+        return None
+
+
+class Overview(Page):
     """All devices, what is abnormal, and the pipeline's health."""
 
     def get(self) -> None:
@@ -13,13 +38,66 @@ class Overview(Guarded):
         self.render("overview.html", title="Overview")
 
 
-class Device(Guarded):
+class Device(Page):
     """One device: its values, their last minutes, its anomalies."""
 
     def get(self) -> None:
         """The frame; `name` is the device, whatever it consists of."""
         name = self.get_query_argument("name", strip=False)
         self.render("device.html", title=name, device=name)
+
+
+class WayIn(Guarded):
+    """Where people log in."""
+
+    def get(self) -> None:
+        """A form for name and password, a link to the provider, or both."""
+        services: Services = self.settings["services"]
+        if not services.access.needs_login:
+            self.redirect("/")
+            return
+        self.render("login.html", title="Log in", password=services.password, oidc=services.oidc)
+
+
+class ToProvider(Guarded):
+    """On to the provider."""
+
+    async def get(self) -> None:
+        """With a cookie that ties what comes back to this browser."""
+        ways = _oidc(self.settings["services"])
+        address, state = await ways.begin(str(self.request.remote_ip))
+        self._flow_cookie(state, FLOW_SECONDS_MAX, is_secure=ways.is_secure)
+        self.redirect(address)
+
+    def _flow_cookie(self, value: str, seconds: int, *, is_secure: bool) -> None:
+        secure = "; Secure" if is_secure else ""
+        text = f"{COOKIE}={value}; Path=/login; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"
+        self.add_header("Set-Cookie", text)
+
+
+class FromProvider(ToProvider):
+    """Back from the provider."""
+
+    async def get(self) -> None:
+        """Open a session for who came back."""
+        services: Services = self.settings["services"]
+        ways = _oidc(services)
+        state, code, refused = (self.get_query_argument(n, "") for n in ("state", "code", "error"))
+        held = self.request.cookies.get(COOKIE)
+        who = await ways.finish(state, held.value if held is not None else "", code, refused)
+        doors: Doors = ways.doors
+        await doors.audit(who.actor, "login", {"way": "oidc", "role": str(who.role)})
+        doors.sessions.end(doors.cookie(self.request))
+        value, _ = doors.sessions.open(who, doors.clock())
+        self.add_header("Set-Cookie", cookie(value, is_secure=ways.is_secure))
+        self._flow_cookie("", 0, is_secure=ways.is_secure)
+        self.redirect("/")
+
+
+def _oidc(services: Services) -> Oidc:
+    if services.oidc is None:
+        raise HTTPError(404, "nobody logs in here at a provider")
+    return services.oidc
 
 
 class Missing(Guarded):

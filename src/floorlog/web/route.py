@@ -59,6 +59,8 @@ class Call:
         services: what the process has: feed, record …
         headers: of the request, by lower-case name.
         address: who asks, by network address.
+        request: as it came.
+        still: asked while an answer lasts: whether who asked may still have it.
         out: headers for the answer.
         status: of the answer, where it is not the route's.
         gone: called when the client has gone.
@@ -72,6 +74,8 @@ class Call:
     services: Any
     headers: dict[str, str]
     address: str
+    request: Any
+    still: Callable[[], bool]
     out: dict[str, str] = field(default_factory=dict)
     status: int | None = None
     gone: list[Callable[[], None]] = field(default_factory=list)

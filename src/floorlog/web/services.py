@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from floorlog.record.anchor import Anchor
 from floorlog.web.access import Access
 from floorlog.web.feed import Feed
+from floorlog.web.login import PasswordLogin
+from floorlog.web.oidc import Oidc
 from floorlog.web.record import Record
 
 
@@ -17,6 +19,8 @@ class Services:
         record: questions to the record.
         access: who may ask.
         anchor: where signed notes are kept; None where this process was not told.
+        password: how people log in by password; None where they do not.
+        oidc: how people log in at a provider; None where they do not.
         key: the log's verifier key, from another way than the notes; empty where it is not given.
     """
 
@@ -24,4 +28,6 @@ class Services:
     record: Record
     access: Access
     anchor: Anchor | None = None
+    password: PasswordLogin | None = None
+    oidc: Oidc | None = None
     key: str = ""

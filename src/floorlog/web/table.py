@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from floorlog.web import alarms, downloads, live, prometheus, reads, records
+from floorlog.web import alarms, downloads, live, login, prometheus, reads, records
 from floorlog.web.openapi import document
 from floorlog.web.route import Call, Route
 
@@ -19,6 +19,7 @@ ROUTES: tuple[Route, ...] = (
     *records.ROUTES,
     *downloads.ROUTES,
     *live.ROUTES,
+    *login.ROUTES,
     *prometheus.ROUTES,
     Route("GET", "/api/v1/openapi.json", openapi, None, "The document of this API", dict[str, Any]),
 )
