@@ -53,6 +53,11 @@ def openssl(*arguments: object, data: bytes | None = None) -> bytes:
     return done.stdout
 
 
+def bent(body: bytes) -> bytes:
+    """The same question with another nonce, which ends four bytes before the question does."""
+    return body[:-4] + bytes((body[-4] ^ 1,)) + body[-3:]
+
+
 def make_authority(place: Path) -> None:
     """A root, and a key with a certificate for time stamps alone."""
     (place / "tsa.cnf").write_text(CONFIG.format(place))
@@ -93,7 +98,8 @@ def authority(tmp_path_factory, request) -> Iterator[SimpleNamespace]:
             said = {"nonsense": b"<html>", "long": bytes(70_000), "stall": b""}.get(state.behaviour)
             if said is None:
                 query = place / f"query-{state.asked}"
-                query.write_bytes(body)
+                # An old answer is to a question with another nonce.
+                query.write_bytes(body if state.behaviour != "old" else bent(body))
                 said = openssl("ts", "-reply", "-queryfile", query, "-config", place / "tsa.cnf")
             self.send_response(500 if state.behaviour == "broken" else 200)
             self.send_header("Content-Type", "application/timestamp-reply")
@@ -191,7 +197,7 @@ def test_a_stamp_of_another_note_is_found(authority, log) -> None:
         read_stamp(answer[:place] + b"X" + answer[place + 1 :], note)
 
 
-@pytest.mark.parametrize("behaviour", ["nonsense", "long", "broken"])
+@pytest.mark.parametrize("behaviour", ["nonsense", "long", "broken", "old"])
 def test_a_bad_answer_is_not_kept(authority, log, behaviour) -> None:
     """Nor does it end anything: the next note is stamped."""
     authority.behaviour = behaviour

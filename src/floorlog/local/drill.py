@@ -27,7 +27,7 @@ from floorlog.local.backup import Backups
 from floorlog.local.birth import end_leftovers
 from floorlog.local.disk import free_bytes
 from floorlog.local.drill_report import DrillReport
-from floorlog.local.drill_rows import Stand, one, readings, stands
+from floorlog.local.drill_rows import Stand, as_far, first_part, one, readings, stands
 from floorlog.local.place import PASSAGE_MODE, DirectoryLock, private_directory, server_account
 from floorlog.local.services import SECRET_NAME, Services
 from floorlog.local.supervisor import Supervisor
@@ -48,6 +48,7 @@ STOP_SECONDS_MAX = 20.0
 IDLE_SECONDS = 10.0  # after so long without a leaf the running record does not grow
 NEWER_SECONDS_MAX = 90.0  # for a keeper that anchors once a minute
 WRONG_MAX = 20
+READINGS_MAX = 1_000_000  # compared one by one: some 300 MB
 ROOM_TIMES = 1.2  # free disk that a copy of the server needs, in its size
 ROOM_BYTES = 300 << 20  # … and the log that it writes
 
@@ -202,6 +203,7 @@ class Drill:
         report.recovery_seconds = time.monotonic() - began
         with self._step("verify again"):
             report.verified = self._verify(scratch, anchor, "the record after reading on")
+        report.reread = report.verified["readings"] - report.restored["readings"]
         if fork is not None and not report.verified["forks"]:
             report.wrong.append("verification does not tell of the declared fork")
         with self._step("compare"):
@@ -252,11 +254,16 @@ class Drill:
             return all(ahead[shard].is_past(stand) for shard, stand in again.items())
 
         self._wait("the running workers do not go on", is_past)
-        found = readings(here, self._restored, again, since_us)
-        report.reread = sum(found.values())
+        # Bounded: of a longer time the first part, cut at the same places of the stream.
+        shard_max = READINGS_MAX // max(1, len(due))
+        due = first_part(live, self._restored, due, shard_max)
+        again = as_far(here, self._restored, again, due)
+        beyond = as_far(live, self._restored, stands(live), again)
         wanted = readings(live, self._restored, due, since_us)
+        found = readings(here, self._restored, again, since_us)
+        whole = readings(live, self._restored, beyond, since_us)
+        report.compared = sum(wanted.values())
         report.missing = sum((wanted - found).values())
-        whole = readings(live, self._restored, stands(live), since_us)
         report.doubled = sum((found - whole).values())
         for count, what in ((report.missing, "missing"), (report.doubled, "too many")):
             if count:

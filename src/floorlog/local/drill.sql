@@ -25,6 +25,19 @@ SELECT coalesce(sum(pg_database_size(d.oid)), 0)::int8 FROM pg_database AS d;
 -- How many leaves the log has.
 SELECT coalesce(max(g.position) + 1, 0)::int8 FROM floorlog.log_leaf AS g;
 
+-- :name stand_after
+-- The last batch of a shard with which no more than so many readings follow another batch, and its sequence number.
+SELECT f.number, f.sequence::text FROM (
+    SELECT b.number, b.sequence, sum(b.stored) OVER (ORDER BY b.number) AS total FROM floorlog.batch AS b
+    WHERE b.lease_id = %(lease_id)s AND b.number > %(above)s AND b.number <= %(upto)s
+) AS f WHERE f.total <= %(readings_max)s ORDER BY f.number DESC LIMIT 1;
+
+-- :name stand_at
+-- The first batch of a shard, after another one, that reaches a sequence number, and its own.
+SELECT b.number, b.sequence::text FROM floorlog.batch AS b
+WHERE b.lease_id = %(lease_id)s AND b.number > %(above)s AND b.number <= %(upto)s AND b.sequence >= %(sequence)s::numeric
+ORDER BY b.number LIMIT 1;
+
 -- :name readings_of
 -- The readings of some batches of a shard, one row for each that is the same but for its batch.
 SELECT r.device_id, r.metric, floorlog.to_us(r.ts), r.value, r.text, r.quality, count(*)

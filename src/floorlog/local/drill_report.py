@@ -25,8 +25,9 @@ class DrillReport:
         restored: what verification said of the restored record.
         fork: the fork that was declared; None where none was needed.
         reread: readings stored again from the stream since the restored state.
-        missing: readings of the running record that were not stored again.
-        doubled: readings stored again that the running record has not.
+        compared: readings of the running record since then that were looked for, a million at most.
+        missing: how many of those were not stored again.
+        doubled: readings stored again, over the same part of the stream, that it has not.
         verified: what verification said at the end.
         wrong: what went wrong, a line each.
     """
@@ -42,6 +43,7 @@ class DrillReport:
     restored: dict[str, Any] = field(default_factory=dict)
     fork: dict[str, Any] | None = None
     reread: int = 0
+    compared: int = 0
     missing: int = 0
     doubled: int = 0
     verified: dict[str, Any] = field(default_factory=dict)
@@ -89,8 +91,9 @@ class DrillReport:
                 " until all was read again."
             )
             lines.append(
-                f"- Read again from the stream: {self.reread} readings; {self.missing} are missing,"
-                f" {self.doubled} are there that should not be."
+                f"- Read again from the stream: {self.reread} readings. Of {self.compared} that the"
+                f" running record has since then {self.missing} are missing; {self.doubled} are too"
+                " many."
             )
             lines.append(f"- In the end: {_state(self.verified)}.")
         lines += ["", "| step | seconds |", "|---|---|"]

@@ -39,6 +39,41 @@ def stands(dsn: str) -> dict[str, Stand]:
     return {stand.shard: stand for stand in found}
 
 
+def first_part(
+    dsn: str, above: dict[str, Stand], upto: dict[str, Stand], readings_max: int
+) -> dict[str, Stand]:
+    """Nearer stands, with which no more than so many readings of each shard lie between."""
+    return _nearer(dsn, above, upto, "stand_after", dict.fromkeys(upto, readings_max))
+
+
+def as_far(
+    dsn: str, above: dict[str, Stand], upto: dict[str, Stand], other: dict[str, Stand]
+) -> dict[str, Stand]:
+    """The nearest stands that reach as far in the stream as those of the other record."""
+    asked = {shard: stand.checkpoint for shard, stand in other.items()}
+    return _nearer(dsn, above, {name: upto[name] for name in asked}, "stand_at", asked)
+
+
+def _nearer(
+    dsn: str,
+    above: dict[str, Stand],
+    upto: dict[str, Stand],
+    name: str,
+    asked: dict[str, int],
+) -> dict[str, Stand]:
+    found = {}
+    for shard, stand in upto.items():
+        values = {
+            "lease_id": stand.lease_id, "upto": stand.number, "sequence": str(asked[shard]),
+            "above": above[shard].number if shard in above else 0, "readings_max": asked[shard],
+        }  # fmt: skip
+        rows = _rows(dsn, name, values)
+        number, sequence = rows[0] if rows else (stand.number, stand.checkpoint)
+        if rows or name == "stand_at":
+            found[shard] = stand._replace(number=number, checkpoint=int(sequence))
+    return found
+
+
 def readings(
     dsn: str, above: dict[str, Stand], upto: dict[str, Stand], since_us: int
 ) -> Counter[tuple[Any, ...]]:

@@ -57,6 +57,8 @@ class Anchored:
             fork = self.forks[span.branch - 1]
             self.notes.setdefault(fork.size, Checkpoint(fork.origin, fork.size, fork.root))
         self.notes = dict(sorted(self.notes.items()))
+        if self.bodies and not self.keys:
+            self.findings.append("no key of the log is there: nobody knows who signed the notes")
         for fork in self.forks:
             self._check_lost(fork)
         self.stamps = self._read_stamps()

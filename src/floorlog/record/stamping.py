@@ -61,8 +61,11 @@ class Stamper:
 
     def _attempt(self, name: str, note: bytes) -> None:
         try:
-            answer = self._ask(request(note, secrets.randbits(NONCE_BITS)))
+            nonce = secrets.randbits(NONCE_BITS)
+            answer = self._ask(request(note, nonce))
             stamp = read_stamp(answer, note)
+            if stamp.nonce != nonce:
+                raise ValueError("the answer is to another question")  # noqa: TRY301 - told below
             self._anchor.put(name + STAMP, answer)
         except (OSError, HTTPException, ValueError, RecordError) as error:
             log.warning("no time stamp from %s: %s", self._url, error)

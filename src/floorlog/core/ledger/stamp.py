@@ -26,11 +26,13 @@ class Stamp:
         at: the authority's time, ISO 8601, UTC.
         policy: the authority's policy, as a dotted number.
         serial: the authority's number of this stamp.
+        nonce: that of the request; None where it is not repeated.
     """
 
     at: str
     policy: str
     serial: int
+    nonce: int | None
 
 
 class _Part(NamedTuple):
@@ -78,15 +80,17 @@ def _read(answer: bytes, note: bytes) -> Stamp:
     held = list(_parts(_one(signed.content, _SEQUENCE)))[2]
     kind, info = _parts(held.content)
     _need(kind.content == _TST_INFO and info.tag == _EXPLICIT, "it holds no time stamp")
-    version, policy, imprint, serial, at = list(
-        _parts(_one(_one(info.content, _OCTETS), _SEQUENCE))
-    )[:5]
+    values = list(_parts(_one(_one(info.content, _OCTETS), _SEQUENCE)))
+    _need(len(values) >= 5, "it ends too early")
+    version, policy, imprint, serial, at = values[:5]
+    nonces = [int.from_bytes(one.content) for one in values[5:] if one.tag == _INTEGER]
     _need(int.from_bytes(version.content) == 1, "its version is not 1")
     algorithm, hashed = _parts(imprint.content)
     _need(next(_parts(algorithm.content)).content == _SHA256, "it is not over SHA-256")
     _need(hashed.content == hashlib.sha256(note).digest(), "it is over something else")
     _need(at.tag == _TIME and policy.tag == _OID, "it tells no time")
-    return Stamp(_time(at.content), _dotted(policy.content), int.from_bytes(serial.content))
+    number = int.from_bytes(serial.content)
+    return Stamp(_time(at.content), _dotted(policy.content), number, next(iter(nonces), None))
 
 
 def _need(good: bool, message: str) -> None:
