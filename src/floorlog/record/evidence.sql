@@ -139,3 +139,19 @@ FROM floorlog.chunk AS c
 WHERE int8range((c.lease_id::int8 << 40) + c.number_min, (c.lease_id::int8 << 40) + c.number_max, '[]')
     && int8range((%(lease_id)s << 40) + %(begin)s, (%(lease_id)s << 40) + %(end)s)
 ORDER BY c.series_id, c.t_min, c.part;
+
+-- :name chunks_whole
+-- Every chunk: what tells its readings, then what is kept beside them, then its place.
+SELECT c.series_id, c.lease_id, c.count, c.number_min, c.number_max, c.t_min, c.t_max, c.tick_us, c.scale,
+    c.number_narrow, c.number_wide, c.ts_narrow, c.ts, c.ts_wide, c.value_narrow, c.value_scaled, c.value,
+    c.quality, c.arrived, c.flags,
+    c.lowest, c.highest, c.average, c.newest, c.bin_s, c.bins, c.bin_low, c.bin_high, c.bin_low_scaled,
+    c.bin_high_scaled, c.bin_mean, c.bin_count, c.bin_good, c.standing, c.good, c.width, c.slot, c.part
+FROM floorlog.chunk AS c ORDER BY c.series_id, c.width, c.slot, c.part;
+
+-- :name chunks_out_of_time
+-- Chunks of which a batch was stored outside of the times between which the chunk says so.
+SELECT c.series_id, c.width, c.slot, c.part FROM floorlog.chunk AS c
+WHERE EXISTS (SELECT FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id
+        AND b.number IN (c.number_min, c.number_max) AND b.recorded_at NOT BETWEEN c.recorded_min AND c.recorded_max)
+ORDER BY c.series_id, c.width, c.slot, c.part;

@@ -22,7 +22,7 @@ PAGE_BYTES = 4 << 20
 PAGE_ROWS = (8, 2_000)
 EPOCH_2000_US = 946_684_800_000_000
 LATEST_US = 3_800_000_000_000_000_000  # as the record cuts times: see to_us in SQL
-_ARRAYS = (1005, 1007, 1016, 1022)  # int2, int4, int8, float8
+_ARRAYS = (1005, 1007, 1016, 1021, 1022)  # int2, int4, int8, float4, float8
 _SETTINGS = {
     "search_path": "pg_catalog",
     "timezone": "UTC",

@@ -8,11 +8,13 @@ from typing import Any
 import psycopg
 
 from floorlog.core.ledger.fork import Fork
+from floorlog.core.reading import Kind
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.anchor import Anchor
 from floorlog.record.anchored import Anchored
 from floorlog.record.check_alarms import check_alarms
 from floorlog.record.check_batches import Batches
+from floorlog.record.check_chunks import check_chunks
 from floorlog.record.check_expiry import Expiries
 from floorlog.record.check_log import Log, check_notes, check_things
 from floorlog.record.content import known_of
@@ -144,12 +146,16 @@ def check(
     if log.size and not anchored.notes:
         findings.evidence("anchor", "no note is anchored: nothing outside the database vouches")
     check_notes(connection, anchored.bodies, anchored.late, findings)
-    registry = known_of(connection).registry
+    known = known_of(connection)
+    registry = known.registry
     expiries = Expiries(connection)
     check_things(connection, log, registry, findings, expiries.events)
     check_alarms(connection, findings)
     batches = Batches(connection, log, registry, findings, expiries, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
+    if since == "-infinity" and chosen is None:
+        states = {one.series_id for one in known.series.values() if one.kind == Kind.STATE}
+        check_chunks(connection, states, findings)
     spent = max(time.process_time() - began, 1e-6)
     oldest = batches.unanchored_us
     return Report(

@@ -8,8 +8,9 @@ from floorlog.core.ledger import form
 from floorlog.core.ledger.tree import root
 from floorlog.record.check_batches import ERRORS, Batch, entry_hash
 from floorlog.record.check_log import shard_values
-from floorlog.record.content import _events, _leaves, known_of
+from floorlog.record.content import Source, _events, _leaves, known_of
 from floorlog.record.rows import QUERIES, settle
+from floorlog.record.sealed import merged
 from floorlog.record.stored import OpenRow, unpack
 
 TABLE_OF_KIND = {16: "series", 17: "state", 18: "lease", 19: "catalogue", 20: "audit_event",
@@ -96,7 +97,8 @@ class Forger:
             "SELECT recorded_at::text FROM floorlog.batch WHERE (lease_id, number) = (%s, %s)",
             (batch.lease_id, batch.number)).fetchone()[0]]  # fmt: skip
         rows = [OpenRow(*row) for row in self._ask("open_rows_of", **key)]
-        columns = unpack([rows]).columns
+        sealed = Source(self.connection)._read_sealed([batch])
+        columns = merged(unpack([rows]).columns, sealed)
         events = {
             "reject": self._ask("rejects_of", **key, times=times),
             "anomaly": self._ask("anomalies_of", **key, times=times),

@@ -34,6 +34,7 @@ WHERE = {"lease": "shard", "audit_event": "event", "alarm_event": "alarm event"}
 KEPT = {"series_home": {"newest_window"}, "alarm": {"alarm"}}  # and where findings of them are
 OF_BATCHES = ("batch", "open_row", "reject", "anomaly", "gap")
 READINGS = ("open_row", "chunk")  # how readings lie is no evidence: what the view shows is
+BOUNDS = ("recorded_min", "recorded_max")  # may be wider than need be: then nobody sees it
 Row = dict[str, str | None]
 
 COLUMNS = """
@@ -137,7 +138,7 @@ class Campaign:
 
     def draw(self) -> Mutation:
         """Carry out one mutation. Raises Redraw."""
-        table = self.chance.choice(sorted(self.tables))
+        table = self.chance.choice([*sorted(self.tables), *3 * ("open_row", "chunk", "batch")])
         operation = self.chance.choices(
             (self.flip, self.delete, self.insert, self.swap, self.reorder, self.truncate,
              self.restore),
@@ -178,6 +179,12 @@ class Campaign:
         """
         if table in READINGS:
             what = "t::text FROM floorlog.reading AS t"
+            if table == "chunk":
+                kept = ", ".join(
+                    one.name for one in self.tables[table]
+                    if one.standing == "derived" and one.name not in BOUNDS
+                )  # fmt: skip
+                what = f"{what} UNION ALL SELECT row({kept})::text FROM floorlog.chunk"
         else:
             names = [
                 one.name for one in self.tables[table]
@@ -365,6 +372,8 @@ class Campaign:
         try:
             if table in OF_BATCHES or table == "conflict":
                 key = (32, int(row["lease_id"] or 0), int(row["number"] or 0))
+            elif table == "chunk":
+                key = (32, int(row["lease_id"] or 0), int(row["number_max"] or 0))
             elif table in THINGS:
                 kind, name = THINGS[table]
                 key = (kind, 0, int(row[name] or 0))
@@ -396,6 +405,8 @@ class Campaign:
             return wrong.shard == shard and int(row["number"] or 0) in told(wrong)
         if table in THINGS:
             return self.names_thing(wrong, table, row)
+        if table == "chunk":
+            return self.names_chunk(wrong, row)
         if table == "log_leaf":
             own_batch = row["kind"] == "32" and int(row["id"] or 0) in told(wrong)
             return own_batch or at in spans_in(wrong.says) or self.names_leaf(wrong, row)
@@ -406,6 +417,15 @@ class Campaign:
             listed = any(re.search(rf"\bshard {lease}\b", wrong.says) for lease in own)
             return listed or f"stream {row['stream_id']} " in wrong.says
         return str(wrong.series) == row.get("series_id", "") and wrong.where in KEPT[table]
+
+    def names_chunk(self, wrong: Any, row: Row) -> bool:
+        """Whether a finding is about a chunk: by its place, or by a batch that it holds."""
+        place = f"chunk {row['part']} of series {row['series_id']}, slot {row['slot']} of width"
+        if wrong.where == "chunk" and str(wrong.series) == row["series_id"]:
+            return place in wrong.says or "of batches" in wrong.says
+        shard = self.shards.get(row["lease_id"] or "")
+        held = range(int(row["number_min"] or 0), int(row["number_max"] or 0) + 1)
+        return wrong.shard == shard and any(number in held for number in told(wrong))
 
     def names_thing(self, wrong: Any, table: str, row: Row) -> bool:
         """Whether a finding names what has a leaf of its own in the log."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from sealing import seal
 from tamper import Campaign, Redraw
 from written import TEMPLATE, Ground, Plant, Shard, Written
 
@@ -37,9 +38,11 @@ def keep_old(written: Written, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def record(ground: Ground) -> Iterator[Written]:
-    """A record with older states of itself, and a tail that no note covers."""
+    """A record of chunks and open rows with older states of itself, and an unanchored tail."""
     with ground.copy(TEMPLATE) as written:
-        for name in ("old_1", "old_2"):
+        keep_old(written, "old_1")
+        seal(written)
+        for name in ("old_2", "old_3"):
             keep_old(written, name)
             grow(written, 2)
             written.keep()

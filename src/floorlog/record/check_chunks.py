@@ -1,0 +1,105 @@
+"""Chunks: what is kept beside the readings, each roll-up computed again from them."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from floorlog.record.chunk import DERIVED, Columns, roll_up
+from floorlog.record.finding import Findings
+from floorlog.record.rows import Connection, Row, Rows
+from floorlog.record.sealed import chunk_of
+from floorlog.store.arrays import pack
+from floorlog.store.chunk import Chunk, Chunks, MalformedChunk, Sealed
+from floorlog.store.open_row import WIDTHS_US
+
+PAGE_CHUNKS = 500
+KEPT = (*DERIVED, "standing", "good")  # in the order of the query, after a chunk's own columns
+OWN = len(Chunk._fields)
+WIDTH, SLOT, PART = OWN + len(KEPT), OWN + len(KEPT) + 1, OWN + len(KEPT) + 2
+
+
+def check_chunks(connection: Connection, states: set[int], findings: Findings) -> None:
+    """Every roll-up, slot and count of every chunk, and the times that its batches were stored at.
+
+    Chunks that cannot be taken apart are told where batches are checked.
+
+    Args:
+        connection: settled, in its transaction.
+        states: the series whose values are states.
+        findings: what is wrong.
+    """
+    rows = Rows(connection, "chunks_whole", {})
+    while page := rows.page():
+        for begin in range(0, len(page), PAGE_CHUNKS):
+            _check(page[begin : begin + PAGE_CHUNKS], states, findings)
+    rows = Rows(connection, "chunks_out_of_time", {})
+    while page := rows.page():
+        for row in page:
+            says = "holds a batch that was stored before or after what it says"
+            findings.derived("chunk", f"{named(row)} {says}", series=row[0])
+
+
+def named(row: Row) -> str:
+    """A chunk in words, from series, width, slot and part."""
+    return f"chunk {row[3]} of series {row[0]}, slot {row[2]} of width {row[1]},"
+
+
+def _check(page: Sequence[Row], states: set[int], findings: Findings) -> None:
+    sound = _sound(page)
+    if not sound:
+        return
+    rows, chunks = [row for row, _ in sound], Chunks([chunk for _, chunk in sound])
+    made = [{"scale": row[8], "width": row[WIDTH], "slot": row[SLOT]} for row in rows]
+    counts = chunks.counts
+    begins = np.cumsum(counts) - counts
+    with np.errstate(all="ignore"):
+        found = chunks.take()
+        roll_up(made, begins, counts, _columns(found), [row[0] in states for row in rows])
+    for row, one in zip(rows, made, strict=True):
+        _compare(row, one, findings)
+
+
+def _sound(page: Sequence[Row]) -> list[tuple[Row, Chunk]]:
+    """The rows that can be taken apart, alone."""
+    found = []
+    for row in page:
+        try:
+            chunk = chunk_of(row[:OWN])
+            with np.errstate(all="ignore"):
+                Chunks([chunk])
+        except (MalformedChunk, ValueError, TypeError, struct.error):
+            continue
+        found.append((row, chunk))
+    return found
+
+
+def _columns(found: Sealed) -> Columns:
+    none = np.zeros(len(found.ts), np.int64)
+    return Columns(
+        found.number, found.ts, found.value, found.quality, found.arrived, found.flags, none, none
+    )
+
+
+def _compare(row: Row, made: dict[str, Any], findings: Findings) -> None:
+    wrong = [
+        name
+        for name, stored in zip(KEPT, row[OWN : OWN + len(KEPT)], strict=True)
+        if _sent(made[name]) != _sent(stored)
+    ]
+    fits = 0 <= row[WIDTH] < len(WIDTHS_US)
+    length_us = WIDTHS_US[row[WIDTH]] if fits else 1
+    if not fits or not row[5] // length_us == row[6] // length_us == row[SLOT]:
+        wrong.append("slot")
+    if wrong:
+        where = named((row[0], *row[WIDTH:]))
+        says = f"{where} its {', '.join(wrong)} are not those of its readings"
+        findings.derived("chunk", says, series=row[0])
+
+
+def _sent(value: object) -> object:
+    """As it is compared: arrays by their bytes, floats by their bits."""
+    if isinstance(value, np.ndarray):
+        return pack(value)
+    return struct.pack("<d", value) if isinstance(value, float) else value
