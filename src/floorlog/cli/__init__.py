@@ -306,6 +306,7 @@ COMMANDS = (
     record.verify,
     record.prove,
     record.export,
+    record.break_,
     act.correct,
     user.user,
     act.person,

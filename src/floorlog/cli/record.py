@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
-from floorlog.cli.place import DATA, FILE, KEY, key_text, needed, settings_of
+from floorlog.cli.place import DATA, FILE, KEY, key_text, local_services, needed, settings_of
+from floorlog.errors import InputError
+
+HARMS = ("change", "delete", "swap", "insert", "truncate")
 
 
 @contextmanager
@@ -140,3 +143,33 @@ def export(
     print(f"{done.readings} readings and {done.events} events of {done.batches} batches")
     print(f"{directory}: verify it with `python {directory}/verifier.py {directory}"
           f" --key {done.key}`")  # fmt: skip
+
+
+@click.command("break")
+@DATA
+@click.option("--how", type=click.Choice(HARMS), default=HARMS[0], help="What is done.")
+@click.option("--seed", type=int, help="To do the same again.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def break_(data: Path | None, how: str, seed: int | None, *, yes: bool) -> None:
+    """Harm a local record as its superuser, so that you can see `floorlog verify` find it.
+
+    Only data of local services, and for good: try it on a directory of its own (--data DIR).
+    """
+    from floorlog.local.harm import harm
+    from floorlog.record.anchor import open_anchor
+
+    local = local_services(data)
+    if local is None or local.postgres is None:
+        raise InputError(
+            "only the record of local services can be broken",
+            where="break",
+            fix="start them with `floorlog up`, or name their directory with --data DIR",
+        )
+    if not yes:
+        click.confirm(f"The record in {local.directory} is harmed for good. Go on?", abort=True)
+    settings = settings_of(data, "floorlog_reader", "db_secret")
+    sizes = open_anchor(needed(settings, "anchor"), settings).sizes()
+    done = harm(local.postgres_dsn(), how, max(sizes, default=0), seed)
+    print(done.says)
+    named = " and ".join(f"batch {number} of shard {shard}" for shard, number in done.batches)
+    print(f"`floorlog verify` will find it and name {named}")
