@@ -66,6 +66,7 @@ def bent_bool(text: str, kind: str, chance: random.Random) -> str:
 
 BENT = {
     "_": bent_array, "int2": bent_number, "int4": bent_number, "int8": bent_number,
-    "numeric": bent_number, "float8": bent_float, "bool": bent_bool, "bytea": bent_bytes,
+    "numeric": bent_number, "float8": bent_float, "float4": bent_float,
+    "bool": bent_bool, "bytea": bent_bytes,
     "timestamptz": bent_time, "json": bent_json, "text": bent_text,
 }  # fmt: skip

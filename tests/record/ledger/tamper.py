@@ -420,7 +420,7 @@ class Campaign:
 
     def names_chunk(self, wrong: Any, row: Row) -> bool:
         """Whether a finding is about a chunk: by its place, or by a batch that it holds."""
-        place = f"chunk {row['part']} of series {row['series_id']}, slot {row['slot']} of width"
+        place = f"chunk {row['part']} of series {row['series_id']}, "
         if wrong.where == "chunk" and str(wrong.series) == row["series_id"]:
             return place in wrong.says or "of batches" in wrong.says
         shard = self.shards.get(row["lease_id"] or "")
