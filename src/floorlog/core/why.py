@@ -4,8 +4,10 @@ from floorlog.core.detect import DETECTORS, SILENCE
 from floorlog.core.detect.off_normal import OffNormal
 from floorlog.core.reading import Anomaly
 
-LEARNED = {each.name: each.version for each in DETECTORS if each.learned}
-"""Detectors that judge by what they learned, with the version of their model."""
+LEARNED = {
+    name: each.version for each in DETECTORS if each.learned for name in (each.name, *each.parts)
+}
+"""Detectors that judge by what they learned, and their parts, with the version of their model."""
 
 
 def sentence(
