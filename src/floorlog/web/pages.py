@@ -35,7 +35,7 @@ class Overview(Page):
 
     def get(self) -> None:
         """The frame."""
-        self.render("overview.html", title="Overview")
+        self.render("overview.html", title="Overview", room="/")
 
 
 class Device(Page):
@@ -44,7 +44,31 @@ class Device(Page):
     def get(self) -> None:
         """The frame; `name` is the device, whatever it consists of."""
         name = self.get_query_argument("name", strip=False)
-        self.render("device.html", title=name, device=name)
+        self.render("device.html", title=name, room="/", device=name)
+
+
+class Alarms(Guarded):
+    """Alarms as they stand, what operators do to them, and the load that they are."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("alarms.html", title="Alarms", room="/alarms")
+
+
+class Explore(Guarded):
+    """Several series in one picture, over any span."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("explore.html", title="Explore", room="/explore")
+
+
+class TheRecord(Guarded):
+    """What was refused, lost, done and signed."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("record.html", title="Record", room="/record")
 
 
 class WayIn(Guarded):
@@ -108,7 +132,7 @@ class Missing(Guarded):
         if self.request.path.startswith("/api/"):
             raise HTTPError(404, "there is no such address: see /api/v1/openapi.json")
         self.set_status(404)
-        self.render("missing.html", title="Not found")
+        self.render("missing.html", title="Not found", room="")
 
     post = put = delete = patch = get
 

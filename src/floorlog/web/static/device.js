@@ -1,90 +1,36 @@
-// One device: each of its series with the last ten minutes, and its anomalies.
+// One device: each of its series over a span of time with a common cursor, and its anomalies.
 
 import { follow } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Model } from "./model.js";
-import { make, mark, write } from "./tile.js";
-import { SPAN_US, Trend } from "./trend.js";
-import { age, byName, number, symbol, time } from "./words.js";
+import { Panel } from "./panel.js";
+import { Range } from "./range.js";
+import { write } from "./tile.js";
+import { byName } from "./words.js";
+import { RAW_US_MAX } from "./history.js";
 
-const ROWS = 20;
+const AGAIN_MS = 15000;
 const model = new Model();
 const name = document.getElementById("device").dataset.name;
 const findings = new Findings(name);
-const cards = new Map();
+const panels = new Map();
+const range = new Range(document.getElementById("range"), () => model.now(), () => load());
+let loadedAt = 0;
 
-class Card {
-  constructor(one) {
-    this.node = make("section", "trend");
-    const header = make("header");
-    const title = make("h2");
-    this.shape = make("span", "shape");
-    title.append(this.shape, one.metric);
-    this.now = make("p", "now");
-    this.said = document.createTextNode("–");
-    this.unit = make("small");
-    this.now.append(this.said, this.unit);
-    header.append(title, this.now);
-    const meta = make("div", "meta");
-    this.age = make("span");
-    const readout = make("span");
-    readout.setAttribute("aria-live", "polite");
-    meta.append(this.age, readout);
-    this.why = make("p", "why");
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    svg.setAttribute("class", "plot");
-    svg.setAttribute("tabindex", "0");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `${one.metric}, the last ten minutes; arrow keys read single values`);
-    this.trend = new Trend(svg, readout);
-    this.table = make("details");
-    this.body = make("table");
-    this.table.append(make("summary", "", "Newest values as a table"), this.body);
-    this.table.addEventListener("toggle", () => this.list());
-    this.node.append(header, this.why, meta, svg, this.table);
-    this.load(one);
-  }
+const point = (ts) => { for (const panel of panels.values()) panel.chart.choose(ts); };
 
-  async load(one) {
-    const last = model.values.get(one.i);
-    const to = Math.round(Math.min(model.now(), (last?.[1] ?? model.now()) + SPAN_US / 4) + 1e6);
-    const query = new URLSearchParams({ device: one.device, metric: one.metric, from: to - SPAN_US, to });
-    try {
-      const answer = await fetch(`/api/v1/readings?${query}`);
-      const content = await answer.json();
-      if (!answer.ok) throw new Error(content.detail);
-      // A conflict does not move the line: the first stands.
-      this.trend.add(content.readings.filter(([, , , flags]) => !(flags & 1)));
-    } catch (error) {
-      write(this.age, `history cannot be read: ${error.message}`);
-    }
-    this.show(one);
-  }
+// A live span ends where the device's history ends, so that old data is not an empty picture.
+function span() {
+  if (!range.isLive) return range.span();
+  const newest = Math.max(...[...panels.values()].map((panel) => model.values.get(panel.one.i)?.[1] ?? -Infinity));
+  const end = Number.isFinite(newest) ? Math.min(model.now(), newest + range.seconds * 0.25e6) : model.now();
+  return [end - range.seconds * 1e6, end];
+}
 
-  show(one) {
-    const judged = model.judge(one);
-    const text = number(judged.value);
-    if (this.said.data !== text) this.said.data = text;
-    write(this.unit, symbol(one.unit));
-    mark(this.node, "level", judged.level || null);
-    mark(this.node, "stale", judged.stale ? "" : null);
-    mark(this.shape, "level", judged.level);
-    write(this.why, judged.why || (one.is_learning ? "learning: unusual values are not found yet" : ""));
-    if (judged.ts != null) write(this.age, `${judged.stale ? "stale, " : ""}${age(judged.age)} old, ${time(judged.ts, model.now())}`);
-    this.trend.show(one, model.now());
-    if (this.table.open) this.list();
-  }
-
-  list() {
-    const rows = this.trend.points.slice(-ROWS).reverse().map(([ts, value]) => {
-      const row = make("tr");
-      row.append(make("td", "", time(ts, model.now())), make("td", "", number(value)));
-      return row;
-    });
-    const head = make("tr");
-    head.append(make("th", "", "Time"), make("th", "", "Value"));
-    this.body.replaceChildren(head, ...rows);
-  }
+function load() {
+  loadedAt = performance.now();
+  const [begin, end] = span();
+  for (const panel of panels.values()) panel.load(begin, end);
 }
 
 function show() {
@@ -95,21 +41,31 @@ function show() {
     return;
   }
   write(document.getElementById("asset"), device.asset ? `part of ${device.asset}` : "");
+  let added = false;
   for (const one of [...device.series].sort((a, b) => byName(a.metric, b.metric))) {
-    if (!cards.has(one.i)) {
-      cards.set(one.i, new Card(one));
-      document.getElementById("trends").append(cards.get(one.i).node);
-    }
     const value = model.values.get(one.i);
-    const card = cards.get(one.i);
-    if (value) card.trend.add([[value[1], value[4]]]);
-    card.show(one);
+    let panel = panels.get(one.i);
+    if (!panel) {
+      const described = { ...one, kind: typeof value?.[4] === "string" ? "state" : "number" };
+      panel = new Panel(described, model, { point, zoom: (begin, end) => range.zoom(begin, end) });
+      panels.set(one.i, panel);
+      document.getElementById("trends").append(panel.node);
+      added = true;
+    } else panel.one = { ...one, kind: panel.one.kind };
+    if (value && range.isLive) panel.live(value);
   }
+  if (added) load();
+  draw();
+}
+
+function draw() {
+  const [begin, end] = span();
+  for (const panel of panels.values()) panel.draw(begin, end);
 }
 
 follow(model, {
   whole() {
-    cards.clear();
+    panels.clear();
     document.getElementById("trends").replaceChildren();
     show();
     findings.show(model);
@@ -121,4 +77,11 @@ follow(model, {
   },
   pulse() {},
 });
-setInterval(() => { show(); findings.tick(model); }, 1000);
+setInterval(() => {
+  const [begin, end] = span();
+  // What is too wide to be followed reading by reading is asked for again now and then.
+  if (range.isLive && end - begin > RAW_US_MAX && performance.now() - loadedAt > AGAIN_MS) load();
+  else if (range.isLive) draw();
+  else for (const panel of panels.values()) panel.head();
+  findings.tick(model);
+}, 1000);

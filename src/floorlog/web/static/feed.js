@@ -30,6 +30,7 @@ export function follow(model, { whole, touched, pulse }) {
       model.describe(content.series);
       model.take(content.values);
       model.find(content.findings);
+      model.raise(content.alarms ?? []);
       model.offset = content.now - Date.now() * 1000;
       whole();
       beat(content);
@@ -37,6 +38,7 @@ export function follow(model, { whole, touched, pulse }) {
     on("series", (content) => touched(model.describe(content), "series"));
     on("values", (content) => touched(model.take(content), "values"));
     on("findings", (content) => touched(model.find(content), "findings", content));
+    on("alarms", (content) => touched(model.raise(content), "alarms", content));
     on("pulse", beat);
   }
 

@@ -15,6 +15,7 @@ export class Model {
     this.devices = new Map(); // name → { name, asset, series: [description] }
     this.findings = new Map(); // key → finding
     this.open = new Map(); // device → metric → open findings
+    this.alarms = new Map(); // key → alarm; normal ones are not kept
     this.offset = 0; // server's clock minus ours, µs
   }
 
@@ -61,6 +62,18 @@ export class Model {
     if (ended.length > 200) {
       ended.sort((a, b) => a[1].end - b[1].end);
       for (const [key] of ended.slice(0, ended.length - 100)) this.findings.delete(key);
+    }
+    return touched;
+  }
+
+  static alarmKey(one) { return JSON.stringify([one.device, one.metric, one.detector]); }
+
+  raise(alarms) {
+    const touched = new Set();
+    for (const one of alarms) {
+      const key = Model.alarmKey(one);
+      if (one.state === "normal") this.alarms.delete(key); else this.alarms.set(key, one);
+      touched.add(one.device);
     }
     return touched;
   }

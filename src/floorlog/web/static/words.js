@@ -63,7 +63,28 @@ export function time(us, nowUs) {
   return `${today ? "" : `${day(date)} `}${clock(date)} ${zone(date)}`;
 }
 
-export const hour = (us) => clock(new Date(us / 1000));
+// A moment on a chart of so long a span: with its date where the span has several.
+export function stamp(us, spanUs) {
+  const date = new Date(us / 1000);
+  return spanUs > 86400e6 ? `${day(date)} ${clock(date)}` : clock(date);
+}
+
+const STEPS_S = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+  86400, 172800, 604800, 1209600, 2592000, 7776000, 31536000,
+];
+
+// Round moments of the viewer's zone within a span, at most so many.
+export function ticks(beginUs, endUs, most) {
+  const step = STEPS_S.find((s) => (endUs - beginUs) / 1e6 / s <= most) ?? STEPS_S.at(-1);
+  const shift = -new Date(beginUs / 1000).getTimezoneOffset() * 60;
+  const found = [];
+  for (let at = Math.ceil((beginUs / 1e6 + shift) / step) * step; (at - shift) * 1e6 <= endUs; at += step) {
+    const date = new Date((at - shift) * 1000);
+    found.push({ ts: (at - shift) * 1e6, words: step >= 86400 ? day(date) : step >= 60 ? clock(date).slice(0, 5) : clock(date) });
+  }
+  return found;
+}
 
 const collator = new Intl.Collator(undefined, { numeric: true });
 export const byName = (a, b) => collator.compare(a, b);
