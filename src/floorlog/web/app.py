@@ -49,6 +49,9 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
         [
             ("/", pages.Overview),
             ("/device", pages.Device),
+            ("/alarms", pages.Alarms),
+            ("/explore", pages.Explore),
+            ("/record", pages.TheRecord),
             ("/login", pages.WayIn),
             ("/login/oidc", pages.ToProvider),
             ("/login/callback", pages.FromProvider),

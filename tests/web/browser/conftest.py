@@ -49,7 +49,7 @@ class Tab:
         self.call("Page.navigate", url=url)
         self.until("!window.left && document.readyState === 'complete'")
 
-    def until(self, expression: str, seconds: float = 10.0) -> Any:
+    def until(self, expression: str, seconds: float = 30.0) -> Any:
         """Wait until the expression is true; returns its value."""
         deadline = time.monotonic() + seconds
         # What is found in the page comes as true: elements cannot leave it.

@@ -123,14 +123,14 @@ def test_values_move_in_place_and_go_stale(plant, page, shop, tab):
     tab.evaluate(f"window.kept = {tile('calm')}; 1")
     row = plant.table.index["calm", "temperature"]
     plant.commit([(row, now_us(), 66.6)])
-    tab.until("window.kept.textContent.includes('66.6')", 3)
+    tab.until("window.kept.textContent.includes('66.6')")
     assert tab.evaluate("window.kept.isConnected")
     assert not tab.evaluate("'stale' in window.kept.querySelectorAll('.row')[1].dataset")
     # The clock of the page's model goes on by two minutes, and nothing comes.
     tab.evaluate("(() => { const now = Date.now; Date.now = () => now() + 120000; })()")
     tab.evaluate("1")
-    page.feed._tell = lambda *_: None
-    tab.until("'stale' in window.kept.querySelectorAll('.row')[1].dataset", 5)
+    page.feed._send = lambda *_: None
+    tab.until("'stale' in window.kept.querySelectorAll('.row')[1].dataset")
     assert "stale" in tab.evaluate("window.kept.querySelector('.badge:not([hidden])').textContent")
 
 
@@ -139,8 +139,8 @@ def test_a_dead_feed_is_said(page, shop, tab):
     tab.open(shop + "/")
     tab.until("document.getElementById('link').dataset.state === 'live'")
     assert tab.evaluate("!document.getElementById('banner').textContent.includes('No live data')")
-    page.feed._tell = lambda *_: None
-    tab.until("document.getElementById('banner').textContent.includes('No live data')", 9)
+    page.feed._send = lambda *_: None
+    tab.until("document.getElementById('banner').textContent.includes('No live data')")
     assert tab.evaluate("document.getElementById('link-text').textContent") == "stale"
     assert tab.evaluate("getComputedStyle(document.getElementById('banner')).display") == "block"
 

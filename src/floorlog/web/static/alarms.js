@@ -4,7 +4,7 @@ import { act, ask } from "./api.js";
 import { follow } from "./feed.js";
 import { Model } from "./model.js";
 import { make, mark, write } from "./tile.js";
-import { age, byName, count, number, time, withDecimals } from "./words.js";
+import { age, brief, byName, count, number, time, withDecimals } from "./words.js";
 
 const ROWS_MAX = 500;
 const LOAD_MS = 30000;
@@ -109,13 +109,14 @@ class Row {
     this.first.hidden = !firsts.has(key);
     this.box.checked = chosen.has(key);
     this.box.setAttribute("aria-label", `Choose ${one.device} ${one.metric} ${one.detector}`);
-    write(this.reason, one.reason);
+    write(this.reason, brief(one));
+    this.reason.title = one.reason;
     const until = one.until ? ` until ${time(one.until, now)}` : "";
     write(this.state, `${WORDS[one.state] ?? one.state}${until}`);
     write(this.age, age((now - one.raised) / 1e6));
     this.age.title = `since ${time(one.raised, now)}`;
-    const by = one.actor && one.actor !== "floorlog" ? `${one.event} by ${one.actor}` : one.event;
-    write(this.said, one.comment ? `${by}: ${one.comment}` : by);
+    const byPerson = one.actor && one.actor !== "floorlog";
+    write(this.said, byPerson ? `${one.event} by ${one.actor}${one.comment && `: ${one.comment}`}` : `${one.event}, ${time(one.changed, now)}`);
     this.said.title = time(one.changed, now);
   }
 }

@@ -1,7 +1,7 @@
 // The list of anomalies: open ones first, worst first, each with its reason and since when.
 
 import { make, write } from "./tile.js";
-import { age, severity, time } from "./words.js";
+import { age, brief, severity, time } from "./words.js";
 
 const OPEN_MAX = 100;
 const ENDED_MAX = 12;
@@ -17,7 +17,7 @@ function entry(one, now) {
   what.append(link, " ", make("span", "", one.metric));
   const since = make("time", "since");
   since.dateTime = new Date(one.start / 1000).toISOString();
-  node.append(shape, what, since, make("p", "reason", one.reason));
+  node.append(shape, what, since, make("p", "reason", brief(one)));
   const ended = one.end == null ? "" : `, lasted ${age((one.end - one.start) / 1e6)}`;
   node.append(make("p", "sev", `${severity(one.severity)} · ${one.detector} · since ${time(one.start, now)}${ended}`));
   return node;

@@ -1,6 +1,6 @@
 // What this page knows: series, their last values, findings; and what is abnormal about them.
 
-import { number, symbol } from "./words.js";
+import { brief, number, symbol } from "./words.js";
 
 const UNKNOWN_INTERVAL_S = 20;
 const INTERVALS = 3;
@@ -88,7 +88,7 @@ export class Model {
     const outside = beyond(one, said);
     let { level, why } = outside;
     for (const finding of this.open.get(one.device)?.get(one.metric) ?? []) {
-      if (finding.severity >= level) { level = finding.severity; why = finding.reason; }
+      if (finding.severity >= level) { level = finding.severity; why = brief(finding); }
     }
     const doubt = quality >>> 30;
     if (doubt && !why) { why = doubt === 1 ? "quality is uncertain" : "quality is bad"; level = Math.max(level, 1); }

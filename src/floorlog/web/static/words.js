@@ -86,5 +86,11 @@ export function ticks(beginUs, endUs, most) {
   return found;
 }
 
+// A reason without what stands beside it: the series in front, detector and version behind.
+export function brief(one) {
+  const text = one.reason.startsWith(`${one.metric} of ${one.device}`) ? one.reason.slice(one.reason.indexOf(": ") + 2) : one.reason;
+  return text.replace(/ \[[^\]]*\]$/, "");
+}
+
 const collator = new Intl.Collator(undefined, { numeric: true });
 export const byName = (a, b) => collator.compare(a, b);
