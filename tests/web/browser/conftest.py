@@ -18,6 +18,10 @@ from typing import Any, NoReturn
 import pytest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from floorlog.core.reading import Anomaly, Kind
+from floorlog.core.series import SeriesKey
+
+EVIL = "<img src=x onerror=alert(1)>"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -198,3 +202,42 @@ def tab(browser: Browser) -> Iterator[Tab]:
     tab.call("Page.bringToFront")
     yield tab
     tab.call("Page.close")
+
+
+@pytest.fixture
+def shop(plant, page):
+    """Four devices: as expected, too hot, in an abnormal state, and evil by name."""
+    plant.catalogue(
+        {
+            "metrics": {
+                "temperature": {"unit": "Cel", "limits": {"lo": 50, "hi": 90}, "interval_s": 1},
+                "mode": {"states": ["running", "fault"], "abnormal": ["fault"]},
+            }
+        }
+    )
+    names = ["calm", "hot", "broken", EVIL]
+    keys = [
+        SeriesKey(name, metric, kind, unit, name)
+        for name in names
+        for metric, kind, unit in (
+            ("temperature", Kind.NUMBER, "Cel"),
+            ("mode", Kind.STATE, None),
+        )
+    ]
+    plant.register(keys, ("running", "fault"))
+    index, states = plant.table.index, plant.states
+    at = time.time_ns() // 1000
+    rows = []
+    for name in names:
+        rows.append((index[name, "temperature"], at, 95.0 if name == "hot" else 71.3))
+        rows.append((index[name, "mode"], at, states["fault" if name == "broken" else "running"]))
+    hot = index["hot", "temperature"]
+    plant.commit(
+        rows,
+        (
+            Anomaly(
+                hot, "limit", "start", at, at, 3, 1.0, 95.0, 90.0, f"above the high limit {EVIL}"
+            ),
+        ),
+    )
+    return f"http://127.0.0.1:{page.port}"
