@@ -1,4 +1,4 @@
-"""Takes the picture of the page that the README shows: `python script/picture.py`.
+"""Takes the pictures of the pages that README and docs show: `python script/picture.py`.
 
 Runs `up` with its demo plant in a directory of its own, opens the page in Chromium, and waits until
 the plant's faults are on it.
@@ -18,7 +18,16 @@ from pathlib import Path
 
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-PICTURE = Path(__file__).parent.parent / "docs" / "page.png"
+DOCS = Path(__file__).parent.parent / "docs"
+SERIES = "press-001%09temperature%0Apress-001%09pressure%0Apress-001%09status"
+PICTURES = {
+    "page.png": "",
+    "alarms.png": "alarms",
+    "device.png": "device?name=press-001",
+    "explore.png": f"explore#series={SERIES}",
+    "record.png": "record",
+}
+SETTLE_SECONDS = 3
 WIDTH, HEIGHT = 1280, 900
 PLANT_SECONDS = 75  # until faults have been injected
 START_SECONDS_MAX = 60
@@ -59,19 +68,26 @@ def find_page(profile: Path) -> str:
     return found
 
 
-async def take(debugger: str, address: str) -> bytes:
-    """A PNG of the page, once it has been open long enough."""
+async def take(debugger: str, address: str) -> dict[str, bytes]:
+    """A PNG of each page, once the plant has run long enough."""
     page = await websocket_connect(debugger, max_message_size=64 * 1024 * 1024)
     size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
     await ask(page, 1, "Emulation.setDeviceMetricsOverride", **size)
     await ask(page, 2, "Page.navigate", url=address)
     await asyncio.sleep(PLANT_SECONDS)
-    shot = await ask(page, 3, "Page.captureScreenshot", format="png")
-    return base64.b64decode(shot["data"])
+    found = {}
+    for number, (name, path) in enumerate(PICTURES.items()):
+        if path:
+            await ask(page, 3 * number, "Page.navigate", url="about:blank")
+            await ask(page, 3 * number + 1, "Page.navigate", url=address + path)
+            await asyncio.sleep(SETTLE_SECONDS)
+        shot = await ask(page, 3 * number + 2, "Page.captureScreenshot", format="png")
+        found[name] = base64.b64decode(shot["data"])
+    return found
 
 
 def main() -> None:
-    """Start the plant and the browser, take the picture, end both."""
+    """Start the plant and the browser, take the pictures, end both."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.exit("chromium is not installed: apt-get install chromium")
@@ -93,13 +109,15 @@ def main() -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            PICTURE.write_bytes(asyncio.run(take(find_page(profile), address)))
+            found = asyncio.run(take(find_page(profile), address))
         finally:
             browser.terminate()
             browser.wait(10)
             up.terminate()
             up.wait(30)
-    print(f"{PICTURE}: {PICTURE.stat().st_size / 1024:.0f} KiB")
+    for picture, content in found.items():
+        (DOCS / picture).write_bytes(content)
+        print(f"{picture}: {len(content) / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":

@@ -303,6 +303,7 @@ def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
 
 
 COMMANDS = (
+    connect.dsn,
     record.verify,
     record.prove,
     record.export,
