@@ -1,0 +1,187 @@
+"""How long from a bad reading's PutRecord to its alarm on the page that an operator looks at.
+
+    python bench/alarm_on_page.py [--faults 100] [--seed 1]
+
+Runs `up` with its demo plant, opens the alarm list in Chromium, and sends single bad readings at
+random moments to 24 series of six devices of its own: beyond a limit, too fast, in an abnormal
+state, out of range. The page itself notes when an alarm turned unacknowledged (same clock). Prints
+one JSON object: faults, series, detectors, `seen`, and p50, p95, p99 and max in ms. Ends by itself.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import boto3
+from first_minute import Up
+
+from floorlog.local.services import REGION, STREAM_NAME, running
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "web"))
+from browser.conftest import Browser, Tab
+
+DEVICES = 6
+USUAL: dict[str, Any] = {"level": 50.0, "flow": 10.0, "mode": "running", "tank": 40.0}
+BAD: dict[str, Any] = {"level": 95.0, "flow": 60.0, "mode": "fault", "tank": 140.0}
+EXPECTED = {
+    "level": {"limits": {"hi": 90}},
+    "flow": {"rate_per_s": 5},
+    "mode": {"states": ["running", "fault"], "abnormal": ["fault"]},
+    "tank": {"range": {"lo": 0, "hi": 100}},
+}
+BAD_SECONDS = 2.0
+REST_SECONDS = 8.0  # a series is left alone so long, for its finding to end
+LATE_SECONDS = 20.0
+WATCH = """
+window.turned = [];
+{
+  const states = new Map();
+  const look = () => {
+    for (const row of document.querySelectorAll('#alarms tbody tr')) {
+      const text = (part) => row.querySelector(part).textContent;
+      const [name, state] = [text('a') + ' ' + text('.metric'), text('.state')];
+      if (states.get(name) !== state && state === 'unacknowledged') {
+        window.turned.push([name, Date.now()]);
+      }
+      states.set(name, state);
+    }
+  };
+  look();
+  new MutationObserver(look).observe(document.querySelector('#alarms tbody'),
+    { subtree: true, childList: true, characterData: true });
+}
+"""
+
+
+class Plant:
+    """Six devices of four metrics, whose readings are sent one by one."""
+
+    def __init__(self, data: Path, address: str) -> None:
+        """Tell the catalogue what is expected of them."""
+        self._kinesis = boto3.client(
+            "kinesis", endpoint_url=running(data).kinesis_endpoint, region_name=REGION,
+            aws_access_key_id="local", aws_secret_access_key="local",
+        )  # fmt: skip
+        with urllib.request.urlopen(f"{address}api/v1/catalogue") as answer:
+            catalogue = json.load(answer)
+        for n in range(DEVICES):
+            catalogue["body"].setdefault("devices", {})[f"probe-{n}"] = {"metrics": EXPECTED}
+        body = {"version": catalogue["version"], "body": catalogue["body"]}
+        request = urllib.request.Request(
+            f"{address}api/v1/catalogue", json.dumps(body).encode(), method="PUT",
+            headers={"Content-Type": "application/json", "Origin": address.rstrip("/")},
+        )  # fmt: skip
+        urllib.request.urlopen(request).close()
+
+    def send(self, device: str, values: dict[str, Any]) -> float:
+        """One record; returns when it was handed over, s since 1970."""
+        now = time.time()
+        content = {"device_id": device, "ts": int(now * 1000), "values": values}
+        self._kinesis.put_record(
+            StreamName=STREAM_NAME, Data=json.dumps(content).encode(), PartitionKey=device
+        )
+        return now
+
+
+def strike(plant: Plant, faults: int, chance: random.Random) -> list[tuple[str, str, float]]:
+    """Send the faults; returns device, metric and moment of each."""
+    series = [(f"probe-{n}", metric) for n in range(DEVICES) for metric in USUAL]
+    for n in range(DEVICES):
+        plant.send(f"probe-{n}", USUAL)
+    time.sleep(3)
+    sent: list[tuple[str, str, float]] = []
+    mending: list[tuple[float, str, str]] = []
+    free_at = dict.fromkeys(series, 0.0)
+    while len(sent) < faults or mending:
+        now = time.time()
+        for due in [one for one in mending if one[0] <= now]:
+            mending.remove(due)
+            plant.send(due[1], {due[2]: USUAL[due[2]]})
+        ready = [one for one in series if free_at[one] <= now]
+        if len(sent) < faults and ready:
+            device, metric = chance.choice(ready)
+            sent.append((device, metric, plant.send(device, {metric: BAD[metric]})))
+            free_at[device, metric] = now + REST_SECONDS
+            mending.append((now + BAD_SECONDS, device, metric))
+        time.sleep(chance.uniform(0.15, 0.75))
+    return sent
+
+
+def compare(sent: list[tuple[str, str, float]], turned: list[tuple[str, float]]) -> dict[str, Any]:
+    """The waits in ms, and by how many kinds of detectors they were ended."""
+    waits, detectors = [], set()
+    for device, metric, at in sent:
+        found = [
+            (moment / 1000 - at, name)
+            for name, moment in turned
+            if name.startswith(f"{device} {metric} ")
+            and -0.01 <= moment / 1000 - at < BAD_SECONDS + 3
+        ]
+        if found:
+            wait, name = min(found)
+            waits.append(wait * 1000)
+            detectors.add(name.rsplit(" ", 1)[1])
+    waits.sort()
+    at = statistics.quantiles(waits, n=100, method="inclusive") if len(waits) > 1 else [0.0] * 99
+    return {
+        "faults": len(sent),
+        "series": len({one[:2] for one in sent}),
+        "detectors": sorted(detectors),
+        "seen": len(waits),
+        "p50_ms": round(at[49]), "p95_ms": round(at[94]), "p99_ms": round(at[98]),
+        "max_ms": round(waits[-1]) if waits else None,
+    }  # fmt: skip
+
+
+def measure(up: Up, data: Path, tab: Tab, faults: int, seed: int) -> dict[str, Any]:
+    """The whole of it, while `up` runs."""
+    plant = Plant(data, up.address)
+    tab.size(1440, 900)
+    tab.open(up.address + "alarms")
+    tab.until("document.getElementById('link').dataset.state === 'live'")
+    tab.evaluate(WATCH)
+    sent = strike(plant, faults, random.Random(seed))
+    time.sleep(LATE_SECONDS / 4)
+    turned = tab.evaluate("window.turned")
+    return {**compare(sent, [tuple(one) for one in turned]), "faults_of_the_page": tab.faults()}
+
+
+def main() -> int:
+    """Measure once and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        sys.exit("chromium is not installed: apt-get install chromium")
+    with tempfile.TemporaryDirectory(prefix="floorlog-alarm-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        up = Up(place / "data")
+        try:
+            if not up.runs.wait(60) or not up.address:
+                sys.exit("`floorlog up` did not start")
+            browser = Browser(program, place / "profile")
+            try:
+                tab = browser.tab()
+                tab.call("Page.bringToFront")
+                found = measure(up, place / "data", tab, chosen.faults, chosen.seed)
+            finally:
+                browser.close()
+        finally:
+            up.end()
+    print(json.dumps(found))
+    return 0 if found["seen"] == found["faults"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
