@@ -22,7 +22,7 @@ MAY_BE_EMPTY = {
     "Gaps", "Signed notes", "Rejects by code", "State",
     "Readings not Good, late or contradicting",
 }  # fmt: skip
-LITERAL = {"device": "grafana's mixer", "metric": "level"}
+LITERAL = {"device": "shaker's twin", "metric": "level"}
 
 
 def quoted(value: str) -> str:
