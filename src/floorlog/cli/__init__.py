@@ -12,6 +12,7 @@ import click
 
 from floorlog.cli import (
     act,
+    connect,
     deploy,
     detection,
     reconcile,

@@ -56,6 +56,9 @@ def test_the_abnormal_comes_first(plant, page, shop, tab):
     tab.size(1440, 900)
     tab.open(shop + "/")
     tab.until(f"{tile('hot')}?.dataset.level === '3'")
+    for name, group in (("hot", "Needs"), ("broken", "Needs"), ("calm", "As expected")):
+        there = f"{tile(name)}?.closest('.group').querySelector('h3').textContent"
+        tab.until(f"{there}?.startsWith('{group}')")
     tab.until(f"{tile('broken')}.textContent.includes('abnormal')")
     groups = tab.evaluate(
         "[...document.querySelectorAll('.group:not([hidden])')].map((g) => [g.querySelector('h3')"
