@@ -47,7 +47,7 @@ class Device(Page):
         self.render("device.html", title=name, room="/", device=name)
 
 
-class Alarms(Guarded):
+class Alarms(Page):
     """Alarms as they stand, what operators do to them, and the load that they are."""
 
     def get(self) -> None:
@@ -55,7 +55,7 @@ class Alarms(Guarded):
         self.render("alarms.html", title="Alarms", room="/alarms")
 
 
-class Explore(Guarded):
+class Explore(Page):
     """Several series in one picture, over any span."""
 
     def get(self) -> None:
@@ -63,7 +63,7 @@ class Explore(Guarded):
         self.render("explore.html", title="Explore", room="/explore")
 
 
-class TheRecord(Guarded):
+class TheRecord(Page):
     """What was refused, lost, done and signed."""
 
     def get(self) -> None:
@@ -80,7 +80,7 @@ class WayIn(Guarded):
         if not services.access.needs_login:
             self.redirect("/")
             return
-        self.render("login.html", title="Log in", password=services.password, oidc=services.oidc)
+        self.render("login.html", title="Log in", room="", password=services.password, oidc=services.oidc)
 
 
 class ToProvider(Guarded):
