@@ -80,7 +80,9 @@ class WayIn(Guarded):
         if not services.access.needs_login:
             self.redirect("/")
             return
-        self.render("login.html", title="Log in", room="", password=services.password, oidc=services.oidc)
+        self.render(
+            "login.html", title="Log in", room="", password=services.password, oidc=services.oidc
+        )
 
 
 class ToProvider(Guarded):

@@ -1,6 +1,6 @@
 // The alarm list: the most urgent first, live; acknowledged, shelved, reset … one or many at a time.
 
-import { act, ask } from "./api.js";
+import { act, ask, session } from "./api.js";
 import { follow } from "./feed.js";
 import { Model } from "./model.js";
 import { make, mark, write } from "./tile.js";
@@ -166,7 +166,10 @@ const TAKES = {
   remove: (state) => state !== "out_of_service",
   restore: (state) => state === "out_of_service",
 };
-const possible = (name, states) => [...states].some(TAKES[name]);
+const possible = (name, states) => may && [...states].some(TAKES[name]);
+
+let may = true;
+session.then(({ role }) => { may = ["operator", "engineer", "admin"].includes(role); soon(); });
 
 function arrange(list, nodes) {
   const focused = document.activeElement;

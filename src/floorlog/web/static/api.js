@@ -16,7 +16,22 @@ export async function ask(path, query = {}) {
   return answer(await fetch(`/api/v1/${path}${text && `?${text}`}`));
 }
 
+// Who this is: { name, role, token, ways }. Without ways nobody logs in: local mode.
+export const session = ask("session");
+
 export async function act(path, body, method = "POST") {
-  const headers = { "Content-Type": "application/json" };
-  return answer(await fetch(`/api/v1/${path}`, { method, headers, body: JSON.stringify(body) }));
+  const { token } = await session;
+  const headers = { "Content-Type": "application/json", ...(token && { "X-Floorlog-Token": token }) };
+  return answer(await fetch(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) }));
+}
+
+// The name of who is logged in, and the way out.
+export async function greet(place) {
+  const { name, role, ways } = await session;
+  if (!ways.length || !name) return;
+  const out = document.createElement("button");
+  out.type = "button";
+  out.textContent = "Log out";
+  out.addEventListener("click", async () => { await act("logout"); location.assign("/login"); });
+  place.replaceChildren(`${name}, ${role} `, out);
 }

@@ -1,5 +1,6 @@
 // The live feed, and the truth about it: what is stale is said, loudly.
 
+import { greet } from "./api.js";
 import { time } from "./words.js";
 
 const SILENCE_MS_MAX = 5000;
@@ -75,6 +76,7 @@ export function follow(model, { whole, touched, pulse }) {
   }
 
   connect();
+  greet(element("who")).catch(() => {});
   setInterval(() => {
     say();
     // A closed source stays closed by itself (an error page instead of a stream): begin anew.
