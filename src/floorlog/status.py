@@ -5,6 +5,7 @@ from dataclasses import asdict
 from floorlog.core.reading import Counts
 from floorlog.store.answers import Status
 
+LATE_SECONDS = 60.0  # an entry is to be anchored within this
 COLUMNS = ("received", "stored", "rejected", "duplicate", "conflict", "gaps", "lag")
 
 
@@ -15,9 +16,10 @@ def counted(counts: Counts, gaps: int, lag_ms: int) -> dict[str, int]:
 
 
 def as_object(status: Status) -> dict[str, object]:
-    """`{"total": {…}, "shards": {"<id>": {…}}, "series": …, "learning": …}`.
+    """`{"total": {…}, "shards": {"<id>": {…}}, "series": …, "learning": …, …}`.
 
-    The total's lag is the longest of the shards'; `learning` counts series not yet calibrated.
+    The total's lag is the longest of the shards'; `learning` counts series not yet calibrated;
+    `unanchored_seconds` is the age of the oldest entry that no seal outside covers, 0 for none.
     """
     lag_ms = max((shard.lag_ms for shard in status.shards), default=0)
     return {
@@ -28,6 +30,7 @@ def as_object(status: Status) -> dict[str, object]:
         },
         "series": status.series,
         "learning": status.learning,
+        "unanchored_seconds": round(status.unanchored_s or 0.0, 1),
     }
 
 
@@ -44,4 +47,6 @@ def as_text(status: Status) -> str:
     lines.append(
         f"{status.series} series{learning}, {status.findings} anomalies, {alive} workers alive"
     )
+    if (status.unanchored_s or 0) > LATE_SECONDS:
+        lines.append(f"NOTHING WAS ANCHORED for {status.unanchored_s:.0f} s: see the keeper's log")
     return "\n".join(lines)

@@ -37,6 +37,7 @@ class Status:
     shards: tuple[ShardStatus, ...]
     workers: dict[str, float]  # name → seconds since its last sign of life
     learning: int = 0  # series of which the learned detectors say nothing yet
+    unanchored_s: float | None = None  # age of the oldest entry without a seal outside
 
 
 @dataclass(frozen=True, slots=True)

@@ -457,3 +457,14 @@ SELECT version, body::text FROM floorlog.catalogue ORDER BY version DESC LIMIT 1
 -- :name add_catalogue
 -- A further version of the catalogue.
 INSERT INTO floorlog.catalogue (version, body) VALUES (%(version)s, %(body)s::json);
+
+-- :name unanchored
+-- For how many seconds there has been a batch that no anchored note covers; NULL where there is none.
+SELECT extract(epoch FROM clock_timestamp() - least(
+    (SELECT g.recorded_at FROM floorlog.log_leaf AS g
+        WHERE g.position >= (SELECT coalesce(max(n.size), 0) FROM floorlog.note AS n) ORDER BY g.position LIMIT 1),
+    (SELECT min(b.recorded_at) FROM floorlog.lease AS l CROSS JOIN LATERAL (
+        SELECT o.recorded_at FROM floorlog.batch AS o
+        WHERE o.lease_id = l.lease_id AND o.number > coalesce((
+            SELECT max(g.id) FROM floorlog.log_leaf AS g WHERE g.kind = 32 AND g.lease_id = l.lease_id), 0)
+        ORDER BY o.number LIMIT 1) AS b)))::float8;

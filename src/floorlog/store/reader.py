@@ -61,6 +61,7 @@ class Reader:
             ),
             workers=dict(self._rows("workers_seen")),
             learning=self._rows("count_learning")[0][0],
+            unanchored_s=self._rows("unanchored")[0][0],
         )
 
     def size_bytes(self) -> int:

@@ -1,13 +1,16 @@
 """Verification: an intact record passes, in whole and in part; everything else is named."""
 
 import threading
+from contextlib import closing
 
 import pytest
 from written import Plant, Shard, Written, lead, more
 
 from floorlog.errors import InputError
 from floorlog.record.verify import Report, verify
+from floorlog.status import as_object
 from floorlog.store.migrate import READER, WRITER
+from floorlog.store.reader import Reader
 
 pytestmark = pytest.mark.slow  # a database
 
@@ -70,7 +73,16 @@ def test_what_is_newer_than_the_anchor_is_named(written) -> None:
     report = verified(written)
     assert report.ok, report.wrong
     assert 0 < report.unanchored_seconds < 60
-    written.keep()
+    with closing(Reader(written.dsn(READER))) as reader:
+        status = as_object(reader.status())
+        assert 0 < status["unanchored_seconds"] < 60
+        sequenced = written.keeper(anchor_s=1e9)
+        sequenced._anchored_at = float("inf")
+        lead(sequenced)
+        sequenced._link.close()
+        assert as_object(reader.status())["unanchored_seconds"] > 0
+        written.keep()
+        assert as_object(reader.status())["unanchored_seconds"] == 0
     assert verified(written).unanchored_seconds == 0
 
 
