@@ -229,3 +229,41 @@ def test_published_paths_and_proofs() -> None:
         assert [one.hex() for one in proof] == published
         roots = [bytes.fromhex(ROOTS[size]) for size in (old, new)]
         assert tree.is_consistent(old, roots[0], new, roots[1], proof)
+
+
+@given(size=st.integers(1, 70), gone=st.sets(st.integers(0, 69)), data=st.data())
+def test_a_collapsed_tree_proves_what_is_left(size, gone, data) -> None:
+    """Of what is gone complete subtrees are kept: root and every cover stay the same."""
+    leaves = hashes(size)
+    whole = tree.subtree_of(leaves)
+    left = [place for place in range(size) if place not in gone]
+    cut = data.draw(st.integers(1, size))  # runs that touch, as of two expiries
+    runs, begin = [], 0
+    while begin < size:
+        end = begin
+        while end < size and end in gone and (end == begin or end % cut):
+            end += 1
+        if end > begin:
+            runs.append((begin, end, tree.gap(whole, begin, end)))
+        begin = max(end, begin + (end == begin))
+    found = tree.Collapsed([leaves[place] for place in left], runs)
+    assert (found.size, found.places, found.root()) == (size, left, mth(contents(size)))
+    for place in left:
+        assert tree.cover(found.subtree, [place], size) == tree.cover(whole, [place], size)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [(1, 3, [b"x" * 32])],
+        [(0, 2, [b"x" * 32, b"y" * 32])],
+        [(2, 2, [])],
+        [(5, 6, [b"x" * 32])],
+        [(0, 1, [b"x" * 32]), (0, 1, [b"x" * 32])],
+    ],
+    ids=["too few", "too many", "empty", "beyond", "twice"],
+)
+def test_runs_that_cannot_be_are_refused(runs) -> None:
+    """Of a tree of two known leaves."""
+    with pytest.raises(ValueError, match="no run that can be gone"):
+        tree.Collapsed(hashes(2), runs)

@@ -13,11 +13,12 @@ import numpy as np
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import Columns, Registry, groups, reading_leaves, records_in
-from floorlog.core.ledger.tree import root
+from floorlog.core.ledger.tree import Collapsed, span_root
 from floorlog.core.reading import Kind
 from floorlog.core.series import KnownSeries
 from floorlog.errors import RecordError
 from floorlog.record.check_batches import ERRORS, Batch
+from floorlog.record.check_expiry import runs_of
 from floorlog.record.check_log import shard_values
 from floorlog.record.proof import Known, Logged, Values
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
@@ -53,11 +54,13 @@ class Content:
         logged: shard, entry, place, readings and leaves.
         events: rejects, anomalies and gaps, by place.
         anomaly_series: the series of each anomaly, by place.
+        expired: what stands for what expired, as the query `expired` has it.
     """
 
     logged: Logged
     events: list[Event]
     anomaly_series: dict[int, int]
+    expired: list[Row]
 
 
 class Source:
@@ -104,6 +107,7 @@ class Source:
             for name, query in (("reject", "rejects_of"), ("anomaly", "anomalies_of"))
         }
         events["gap"] = _by_batch(self._ask("gaps_of", keys))
+        events["expired"] = _by_batch(self._ask("expired_of", keys))
         assert columns.batch is not None, "unpack numbers the batches"
         ends = np.searchsorted(columns.batch, np.arange(len(keys) + 1))
         return [
@@ -156,15 +160,24 @@ class Source:
             found = _events(rows, self.known.registry)
         except ERRORS as error:
             raise _broken(shard[3], entry, str(error)) from error
-        events = [(len(leaves) + n, kind, values) for n, (_, kind, values, _) in enumerate(found)]
-        series = {len(leaves) + n: one[3] for n, one in enumerate(found) if one[1] == "anomaly"}
         every = leaves + [one[0] for one in found]
-        if len(every) != entry.batch.leaves or root(every) != entry.batch.root:
-            raise _broken(shard[3], entry, "what it holds is not what was stored")
         assert entry.position is not None, "an entry with its leaf has a place"
-        return Content(
-            Logged(shard_values(shard), values, entry.position, columns, every), events, series
-        )
+        logged = Logged(shard_values(shard), values, entry.position, columns, every)
+        if rows["expired"]:
+            logged = replace(logged, collapsed=self._collapsed(entry, every, rows["expired"]))
+        subtree, size = logged.tree()
+        if size != entry.batch.leaves or span_root(subtree, 0, size) != entry.batch.root:
+            raise _broken(shard[3], entry, "what it holds is not what was stored")
+        places = [logged.place(len(leaves) + n) for n in range(len(found))]
+        events = [(places[n], kind, values) for n, (_, kind, values, _) in enumerate(found)]
+        series = {places[n]: one[3] for n, one in enumerate(found) if one[1] == "anomaly"}
+        return Content(logged, events, series, rows["expired"])
+
+    def _collapsed(self, entry: Entry, leaves: list[bytes], expired: list[Row]) -> Collapsed:
+        try:
+            return Collapsed(leaves, runs_of(expired))
+        except ERRORS as error:
+            raise _broken(self._name(entry), entry, f"what expired: {error}") from error
 
     def _name(self, entry: Entry) -> str:
         shard = self._shards.get(entry.batch.lease_id)

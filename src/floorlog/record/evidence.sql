@@ -54,6 +54,13 @@ SELECT g.lease_id, g.number, timestamptz_send(g.recorded_at), g.begin_us, g.end_
 FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS asked (lease_id, number)
 JOIN floorlog.gap AS g ON g.lease_id = asked.lease_id AND g.number = asked.number;
 
+-- :name expired_of
+-- What stands for what expired of some batches; see `expired`.
+SELECT x.lease_id, x.number, x.expiry_id, x.readings, x.rejects, x.begins::text, x.ends::text,
+    array_to_string(ARRAY(SELECT encode(h, 'hex') FROM unnest(x.hashes) WITH ORDINALITY AS u (h, n) ORDER BY n), '')
+FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS asked (lease_id, number)
+JOIN floorlog.expired AS x ON x.lease_id = asked.lease_id AND x.number = asked.number;
+
 -- :name series_named
 -- One series.
 SELECT series_id, kind FROM floorlog.series WHERE device = %(device)s AND metric = %(metric)s;

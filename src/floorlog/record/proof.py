@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import CONFLICT, LATE, Columns, Registry, groups
-from floorlog.core.ledger.tree import Subtree, cover, gap, leaf_hash, subtree_of
+from floorlog.core.ledger.tree import Collapsed, Subtree, cover, gap, leaf_hash, subtree_of
 from floorlog.core.series import KnownSeries
 from floorlog.record.verifier import HEADER, Names, time_text
 
@@ -29,7 +29,8 @@ class Logged:
         entry: values of its entry (form.ENTRY).
         index: the entry's place in the log.
         columns: its readings.
-        leaves: hashes of all its leaves.
+        leaves: hashes of all its leaves that are there.
+        collapsed: its tree, where other leaves expired; None where all are there.
     """
 
     shard: Values
@@ -37,6 +38,17 @@ class Logged:
     index: int
     columns: Columns
     leaves: Sequence[bytes]
+    collapsed: Collapsed | None = None
+
+    def tree(self) -> tuple[Subtree, int]:
+        """Its subtrees, and how many leaves it has, those that expired included."""
+        if self.collapsed is None:
+            return subtree_of(self.leaves), len(self.leaves)
+        return self.collapsed.subtree, self.collapsed.size
+
+    def place(self, leaf: int) -> int:
+        """Where one of the leaves that are there stands among all."""
+        return leaf if self.collapsed is None else self.collapsed.places[leaf]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ def prove(
     for code in codes:
         names.declare("state", [code, known.states[code]])
     at = of_leaves[index].tolist().index(place)
+    of_batch, leaves = batch.tree()
     return {
         "format": "floorlog-proof-1",
         "says": names.statement(rows[at], batch.entry, str(batch.shard[3])),
@@ -114,8 +127,8 @@ def prove(
         "series": [known.series_values(one) for one in series],
         "states": [[code, known.states[code]] for code in codes],
         "readings": rows,
-        "leaf": index,
-        "cover": _hex(cover(subtree_of(batch.leaves), [index], len(batch.leaves))),
+        "leaf": batch.place(index),
+        "cover": _hex(cover(of_batch, [batch.place(index)], leaves)),
         "shard": plain(batch.shard),
         "entry": plain(batch.entry),
         "index": batch.index,
@@ -160,8 +173,9 @@ class ExportLines:
         for index, places in enumerate(leaves):
             device = self._known.series[int(batch.columns.series[places[0]])].device
             if devices is None or device in devices:
-                chosen.append(index)
+                chosen.append(batch.place(index))
                 rows += _rows(batch.columns, places)
+        of_batch, size = batch.tree()
         lines = [*self._declarations(batch, rows)]
         known = sorted([*chosen, *(event[0] for event in events)])
         value = [
@@ -170,7 +184,7 @@ class ExportLines:
             plain(batch.entry),
             chosen,
             [[place, kind, plain(values)] for place, kind, values in events],
-            _hex(cover(subtree_of(batch.leaves), known, len(batch.leaves))),
+            _hex(cover(of_batch, known, size)),
         ]
         self._next = batch.index + 1
         lines.append(_line("batch", value))

@@ -52,6 +52,11 @@ SECTIONS = {
         "Input that could not become a reading. Its bytes are in ledger.jsonl, whole.",
         ("shard", "record", "element", "code", "why", "bytes", "recorded", "batch"),
     ),
+    "expiry": (
+        "Expired",
+        "What batches lost by a declared expiry. Hashes stand for it, so that the rest is proven.",
+        ("shard", "readings", "rejects", "number of the expiry", "recorded", "batch"),
+    ),
     "anomaly": (
         "Findings",
         "What the detectors found.",
@@ -116,9 +121,12 @@ class Summary:
     def events(self, content: Content, events: Sequence[Event]) -> None:
         """Take rejects, anomalies and gaps of a batch."""
         batch = content.logged
+        row: tuple[Any, ...]
         recorded, number = _time(batch.entry[RECORDED]), _batch(batch)
+        for _, _, expiry, readings, rejects, *_ in content.expired:
+            row = (batch.shard[SHARD_NAME], readings, rejects, expiry, recorded, number)
+            self._add("expiry", row)
         for place, kind, values in events:
-            row: tuple[Any, ...]
             if kind == "reject":
                 sequence, element, code, reason, data = values
                 where = "whole" if element == -1 else element

@@ -411,7 +411,10 @@ class Campaign:
             own_batch = row["kind"] == "32" and int(row["id"] or 0) in told(wrong)
             return own_batch or at in spans_in(wrong.says) or self.names_leaf(wrong, row)
         if table == "note":
-            return wrong.where == "note" and int(row["size"] or 0) in spans_in(wrong.says)
+            stated = row["size"] or "0"
+            return wrong.where == "note" and (
+                int(stated) in spans_in(wrong.says) or f"of {stated} leaves" in wrong.says
+            )
         if table == "stream":
             own = [lease for stream, lease in self.streams if stream == row["stream_id"]]
             listed = any(re.search(rf"\bshard {lease}\b", wrong.says) for lease in own)

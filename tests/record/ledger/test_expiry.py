@@ -11,6 +11,8 @@ from written import Ground, Written
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.act import acting
 from floorlog.record.expire import Expirer
+from floorlog.record.export import Asked, export
+from floorlog.record.prove import prove
 from floorlog.record.reconcile import reconcile
 from floorlog.record.retention import (
     expiries,
@@ -21,6 +23,7 @@ from floorlog.record.retention import (
     step,
 )
 from floorlog.record.seal import Sealer
+from floorlog.record.verifier import Key, check_export, check_proof
 from floorlog.record.verify import Report, verify
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
@@ -145,6 +148,28 @@ def test_all_goes_and_few_hashes_stay(aged) -> None:
     assert sum(one.readings for one in shown) == stored
     assert all(one.bytes_before > one.bytes_after > 0 for one in shown if one.readings > 20)
     assert "p-" in aged.run("SELECT actor FROM floorlog.retention")[0][0]
+
+
+def test_what_is_left_is_proven_and_exported(aged, tmp_path) -> None:
+    """A proof beside leaves that are gone, and an export that marks what expired; both verify."""
+    keep(aged, "oven", BETWEEN)
+    keep(aged, "press-1", BETWEEN)
+    expire(aged)
+    aged.keep()
+    key = Key(aged.anchor.key())
+    rows = aged.run(
+        "SELECT device_id, metric, floorlog.to_us(ts) FROM floorlog.reading"
+        " WHERE batch IN (1, 7) AND flags & 1 = 0"
+    )
+    for device, metric, ts_us in rows[:3]:
+        found = prove(aged.dsn(READER), aged.anchor, "", device, metric, ts_us)
+        assert check_proof(found.as_bytes().decode(), [key]).startswith(f"{device} {metric} = ")
+    place = tmp_path / "all"
+    done = export(aged.dsn(READER), aged.anchor, "", Asked(), place)
+    ((left,),) = aged.run("SELECT count(*) FROM floorlog.reading")
+    assert done.readings == left
+    assert "a part of what they hold" in check_export(place, [key])
+    assert "declared expiry" in (place / "summary.html").read_text()
 
 
 def test_an_asset_in_use_is_kept_whole(aged) -> None:
