@@ -52,6 +52,7 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
             ("/alarms", pages.Alarms),
             ("/explore", pages.Explore),
             ("/record", pages.TheRecord),
+            ("/catalogue", pages.TheCatalogue),
             ("/login", pages.WayIn),
             ("/login/oidc", pages.ToProvider),
             ("/login/callback", pages.FromProvider),

@@ -71,6 +71,14 @@ class TheRecord(Page):
         self.render("record.html", title="Record", room="/record")
 
 
+class TheCatalogue(Page):
+    """What is expected of devices: read, checked and changed."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("catalogue.html", title="Catalogue", room="/catalogue")
+
+
 class WayIn(Guarded):
     """Where people log in."""
 

@@ -20,6 +20,7 @@ PAGES = {
     "/alarms": "document.querySelector('#alarms tbody tr') && document.querySelector('#load dd')",
     "/explore#series=hot%09temperature": "document.querySelector('.plot .dot')",
     "/record": "document.querySelector('#ledger dd')",
+    "/catalogue": "document.getElementById('body').value",
     "/nowhere": "document.querySelector('h1')",
 }
 

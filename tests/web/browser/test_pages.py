@@ -147,3 +147,26 @@ def test_the_record_s_page(at, plant, ringing, tab):
     tab.until("document.getElementById('gaps-empty').textContent !== 'Looking …'")
     tab.until("document.getElementById('rejects-empty').textContent !== 'Looking …'")
     assert tab.faults() == []
+
+
+def test_the_catalogue_is_changed(at, plant, tab):
+    """A wrong one is refused with its place; a right one is checked first, then the newest."""
+    tab.open(at + "/catalogue")
+    tab.until("document.getElementById('body').value.startsWith('{')")
+    before = tab.evaluate("document.getElementById('version').textContent")
+    told = "document.getElementById('told').textContent"
+    tab.evaluate("document.getElementById('body').value = '{\\n \"metrics\": 5}'")
+    tab.evaluate("document.getElementById('check').click()")
+    assert "metrics" in tab.until(told)
+    tab.evaluate(
+        "document.getElementById('body').value ="
+        " JSON.stringify({metrics: {furnace: {unit: 'Cel', limits: {hi: 900}}}})"
+    )
+    tab.evaluate("document.getElementById('check').click()")
+    tab.until(f"{told}.includes('Nothing was changed')")
+    tab.evaluate("document.getElementById('save').click()")
+    tab.until(f"{told}.includes('is the newest now')")
+    assert tab.evaluate("document.getElementById('version').textContent") != before
+    tab.open("about:blank")
+    tab.open(at + "/catalogue")
+    tab.until("document.getElementById('body').value.includes('furnace')")

@@ -38,7 +38,8 @@ export class Panel {
     this.chart = new Chart(svg, readout, { point, zoom });
     this.table = make("details");
     this.body = make("table");
-    this.table.append(make("summary", "", "Values as a table"), this.body);
+    this.files = make("p", "files");
+    this.table.append(make("summary", "", "Values as a table, and as files"), this.files, this.body);
     this.table.addEventListener("toggle", () => this.list());
     this.node.append(header, this.why, this.fault, meta, svg, this.table);
   }
@@ -83,6 +84,17 @@ export class Panel {
   }
 
   list() {
+    const [from, to] = [Math.floor(this.chart.begin), Math.ceil(this.chart.end)];
+    const query = new URLSearchParams({ device: this.one.device, metric: this.one.metric, from, to });
+    if (this.asFiles !== String(query)) {
+      this.asFiles = String(query);
+      this.files.replaceChildren("All readings of this span: ", ...["csv", "parquet"].map((kind) => {
+        const link = make("a", "", kind.toUpperCase());
+        link.href = `/api/v1/readings.${kind}?${query}`;
+        link.download = `${this.one.device} ${this.one.metric}.${kind}`;
+        return link;
+      }));
+    }
     const rows = this.chart.places().slice(-ROWS).reverse().map(([ts, value]) => {
       const row = make("tr");
       row.append(make("td", "", time(ts, this.model.now())), make("td", "", number(value)));
