@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_role_claim: Annotated[
         str, _doc("Claim that lists roles, as `operator` or `floorlog-operator`.")
     ] = "roles"
+    notify: Annotated[
+        str, _doc("File of channels and routes by which the keeper tells people of alarms.")
+    ] = ""
     anchor: Annotated[
         str,
         _doc(

@@ -9,15 +9,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import psycopg
 
+from floorlog.alert.postman import Postman
+from floorlog.alert.routes import read_routes
 from floorlog.config import Settings, variable
 from floorlog.errors import RecordError, SettingError
 from floorlog.metrics import Measures
 from floorlog.pulse import FLUSH_SECONDS, write_line
 from floorlog.record.anchor import Anchor, Signer, open_anchor
 from floorlog.record.expire import Expirer
+from floorlog.record.notices import Outbox
 from floorlog.record.publish import Publisher
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
 from floorlog.record.signing_key import signer_of
@@ -195,9 +200,30 @@ def open_keeper(settings: Settings) -> Keeper:
         ) from error
 
 
+def postman_of(settings: Settings) -> Postman | None:
+    """Who tells people of alarms; None where nobody is to be told. Raises SettingError."""
+    if not settings.notify:
+        return None
+    routes = read_routes(Path(settings.notify))
+    dsn = Login(settings)
+    return Postman(
+        {
+            name: (channel.open, partial(Outbox, dsn, name, routes, settings.web_url))
+            for name, channel in routes.channels.items()
+        }
+    )
+
+
 def run(settings: Settings) -> None:
     """Run the keeper until SIGTERM or Ctrl-C."""
     keeper = open_keeper(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: keeper.stopping.set())
-    keeper.run()
+    postman = postman_of(settings)
+    if postman is not None:
+        postman.start()
+    try:
+        keeper.run()
+    finally:
+        if postman is not None:
+            postman.stop()
