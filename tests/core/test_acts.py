@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.condition import Accepted, Acts
@@ -70,6 +71,7 @@ def run(accept_at: int | None) -> tuple[Pipeline, list[Anomaly], list[StoredBatc
     return pipeline, found, tail, dumps
 
 
+@pytest.mark.slow
 def test_an_acceptance_ends_the_finding_and_replays() -> None:
     """From every snapshot, with the batches after it, comes the state of the uninterrupted run."""
     pipeline, found, tail, dumps = run(accept_at=22)

@@ -48,15 +48,15 @@ def test_records_and_columns_give_the_same_findings() -> None:
 
 def test_what_differs_is_named() -> None:
     """Gained, lost and kept are told apart by series, detector and time; hours are per sensor."""
-    values = [1.0, 6, 1, 9, 9, 1] + [1.0] * 3595
+    values = [1.0, 6, 1, 9, 9, 1] + [1.0] * 355
     present, asked = Judge(HI[8]), Judge(HI[5])
     for judge in (present, asked):
-        judge.columns([columns("d", values), columns("e", [1.0] * 3601)])
+        judge.columns([columns("d", values), columns("e", [1.0] * 361)])
     report = compare(present, asked)
-    assert (report.readings, report.series) == (2 * 3601, 2)
-    assert report.sensor_hours == 2.0
+    assert (report.readings, report.series) == (2 * 361, 2)
+    assert report.sensor_hours == 0.2
     assert (report.present.findings, report.asked.findings) == (1, 2)
-    assert report.asked.per_1000_sensor_hours == 1000.0
+    assert report.asked.per_1000_sensor_hours == 10000.0
     assert report.asked.by_detector == {"limit": 2}
     assert report.asked.peak_10_min == 2
     assert [f.start // 1_000_000 - T0_S for f in report.gained] == [1]

@@ -199,20 +199,20 @@ def test_priorities_are_the_catalogues() -> None:
 def test_a_new_normal_can_be_accepted() -> None:
     """After acceptance the open finding ends, says why, and the new level is learned afresh."""
     chance = np.random.default_rng(8)
-    value = chance.normal(size=3000)
-    value[1000:] += 40
+    value = chance.normal(size=1200)
+    value[800:] += 40
     panel = Panel([Limit(), Learned()])
     found: list[Anomaly] = []
-    for begin in range(0, 3000, 10):
+    for begin in range(0, 1200, 10):
         asked = rules(hi=30.0)
-        if begin >= 1100:
+        if begin >= 900:
             asked.set(0, accepted_us=1.0)
         ts = (BEGIN_S + begin + np.arange(10)) * 1_000_000
         some = readings(np.zeros(10, np.int32), ts, value[begin : begin + 10])
         fresh, kind = np.ones(10, np.bool_), np.zeros(1, np.int8)
         found += panel.advance(some, fresh, asked, kind, BEGIN_S + begin + 10)
     novelty = [e for e in found if e.detector != "limit" and e.reason != WORSE]
-    assert told(novelty)[:2] == [("start", 1000, 1000), ("end", 1000, 1099)]
+    assert told(novelty)[:2] == [("start", 800, 800), ("end", 800, 899)]
     assert novelty[1].reason == REASON
     assert len(novelty) == 2
     assert [e.phase for e in found if e.detector == "limit"] == ["start"]  # limits stay limits

@@ -15,9 +15,13 @@ from detection.rule_faults import RULES, judge_rules
 from floorlog.core.reading import Anomaly
 
 SEED = 4
+QUICK = ("Hi on-delay", "deviation, followed", "sequence gap")
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in RULES],
+)
 def test_every_fault_of_a_rule_is_found_exactly(kind: str) -> None:
     """One finding, with the very start, moment and end that the rule's definition gives."""
     total = Score()

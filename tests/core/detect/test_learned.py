@@ -190,6 +190,7 @@ def test_a_quantised_sensor_that_is_stuck_is_found(hold: int, first_s: int) -> N
     assert sorted(starts) == [(row, first_s) for row in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chance", [0.5, 0.1, 0.02])
 def test_a_quantised_sensor_may_rest_by_chance(chance: float) -> None:
     """Values that change by chance, often or seldom, are not stuck in 80,000 readings."""
