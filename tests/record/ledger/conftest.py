@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from aged import write_aged
 from written import TEMPLATE, Ground, Written, write
 
 from floorlog.cli import floorlog
@@ -57,3 +58,10 @@ def command(written: Written, tmp_path: Path, monkeypatch, capsys):
         return str(capsys.readouterr().out)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def aged_ground(ground: Ground) -> Ground:
+    """The server with the template of an aged record."""
+    write_aged(ground)
+    return ground

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from aged import AGED, DAYS, OLD, write_aged
+from aged import AGED, DAYS, OLD
 from written import Ground, Written
 
 from floorlog.errors import InputError, ServiceError
@@ -31,13 +31,6 @@ from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 SAID = {"by": "Ann", "reason": "as the law asks"}
 BETWEEN = DAYS * 3 // 4  # the older half of the batches is older than that, the younger is not
 STORED = "SELECT sum(stored), sum(rejected) FROM floorlog.batch"
-
-
-@pytest.fixture(scope="session")
-def aged_ground(ground: Ground) -> Ground:
-    """The server with the template of an aged record."""
-    write_aged(ground)
-    return ground
 
 
 @pytest.fixture(params=["open", "sealed"])

@@ -16,14 +16,18 @@ import psycopg
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from aged import AGED, DAYS
+from sealing import seal
 from written import Written, more
 
 from floorlog.errors import InputError, RecordError, ServiceError
+from floorlog.record.act import acting
 from floorlog.record.anchor import open_signer
 from floorlog.record.export import Asked, export
-from floorlog.record.prove import moment_us
+from floorlog.record.prove import moment_us, prove
+from floorlog.record.retention import set_policy, step
 from floorlog.record.verifier import ERRORS, Key, check_export
-from floorlog.store.migrate import READER
+from floorlog.store.migrate import KEEPER, OPERATOR, READER
 
 pytestmark = pytest.mark.slow  # each copies a database; together some seconds
 MIDDLE = moment_us("2026-01-01T00:00:45Z", "")
@@ -296,6 +300,31 @@ def test_memory_does_not_grow_with_the_range(written, tmp_path, monkeypatch) -> 
 
     part = peak("part", from_us=MIDDLE, to_us=MIDDLE + 15_000_000)
     assert peak("all") < 1.5 * part
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["open", "sealed"])
+def test_what_expired_is_covered_by_what_it_left(aged_ground, tmp_path, sealed) -> None:
+    """An export and a proof of a record of which a part expired: the rest is still proven."""
+    with aged_ground.copy(AGED) as aged:
+        if sealed:
+            seal(aged)
+        before = exported(aged, tmp_path / "before").readings
+        device = aged.run("SELECT device FROM floorlog.series ORDER BY series_id")[0][0]
+        set_policy(aged.dsn(OPERATOR), device, DAYS * 3 // 4, from_active=False, by="A", reason="r")
+        with acting(aged.dsn(KEEPER)) as connection:
+            while step(connection, 3) is not None:
+                pass
+        aged.keep()
+        done = exported(aged, tmp_path / "after")
+        assert 0 < done.readings < before
+        found = said(tmp_path / "after", aged)
+        assert found.startswith(f"proven: {done.readings} readings")
+        assert "a part of what they hold" in found
+        ((metric, ts_us, other),) = aged.run(
+            "SELECT metric, floorlog.to_us(ts), device_id FROM floorlog.reading WHERE flags & 1 = 0"
+            " AND (shard, batch) IN (SELECT lease_id, number FROM floorlog.expired) LIMIT 1"
+        )
+        assert prove(aged.dsn(READER), aged.anchor, "", other, metric, ts_us).says
 
 
 def test_a_lost_database_is_one_line(tmp_path, written) -> None:
