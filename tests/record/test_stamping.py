@@ -144,7 +144,7 @@ def test_a_note_is_stamped(authority, log) -> None:
     name = log.grow(stamper)
     assert stamper.wait(WAIT_SECONDS)
     found = Anchored(log.anchor)
-    assert found.findings == []
+    assert (found.findings, found.stamp_findings) == ([], [])
     (stamp,) = found.stamps
     assert (stamp["size"], stamp["authority"]) == (1, "1.3.6.1.4.1.99999.1")
     assert abs(time.time() - _seconds(stamp["at"])) < 600
@@ -183,7 +183,9 @@ def test_a_stamp_of_another_note_is_found(authority, log) -> None:
     other = log.grow(lambda *_: None)
     answer = log.anchor.get(one + STAMP)
     log.anchor.keep(other + STAMP, answer)
-    assert Anchored(log.anchor).findings == [
+    log.anchor.keep("else.tsr", b"nothing of ours")
+    assert Anchored(log.anchor).findings == []
+    assert Anchored(log.anchor).stamp_findings == [
         "the time stamp of 2 leaves is not good: it is over something else"
     ]
     note = log.anchor.get(one)

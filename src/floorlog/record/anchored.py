@@ -6,7 +6,7 @@ from floorlog.core.ledger.fork import Fork, Span, chain
 from floorlog.core.ledger.note import Checkpoint
 from floorlog.core.ledger.stamp import read_stamp
 from floorlog.errors import InputError
-from floorlog.record.anchor import STAMP, Anchor, note_text, place, span_of
+from floorlog.record.anchor import STAMP, Anchor, note_name, note_text, place, span_of
 from floorlog.record.publish import read_leaves
 from floorlog.record.verifier import Key, checkpoint, signed_text
 
@@ -22,6 +22,7 @@ class Anchored:
         notes: what each says; None for one that is not good.
         forks: the statements that were found good.
         findings: what is wrong, in words.
+        stamp_findings: what is wrong with time stamps, which nothing else rests on.
         stamps: time stamps of the notes, each with size, time and the authority's policy.
 
     Args:
@@ -61,12 +62,13 @@ class Anchored:
             self.findings.append("no key of the log is there: nobody knows who signed the notes")
         for fork in self.forks:
             self._check_lost(fork)
+        self.stamp_findings: list[str] = []
         self.stamps = self._read_stamps()
 
     def late(self, size: int) -> bytes | None:
         """A note that was anchored since; None where there is none."""
         try:
-            return self._anchor.read(size)
+            return self._anchor.get(place(span_of(self.spans, size).branch, note_name(size)))
         except FileNotFoundError:
             return None
 
@@ -79,18 +81,17 @@ class Anchored:
 
     def _read_stamps(self) -> list[dict[str, Any]]:
         found = []
+        sizes = {name: size for size, name in self._names.items()}
         for span in self.spans:
             for name in self._anchor.names(place(span.branch, "")):
-                if not name.endswith(STAMP):
-                    continue
-                note = name.removesuffix(STAMP)
-                size = int(note.rpartition("/")[2].partition(".")[0])
-                if size not in self.bodies or self._names[size] != note:
-                    continue  # of a part of the log that was given up
+                size = sizes.get(name.removesuffix(STAMP))
+                if size is None or not name.endswith(STAMP):
+                    continue  # no stamp, or of a note that was given up
                 try:
                     stamp = read_stamp(self._anchor.get(name), self.bodies[size])
                 except ValueError as error:
-                    self.findings.append(f"the time stamp of {size} leaves is not good: {error}")
+                    says = f"the time stamp of {size} leaves is not good: {error}"
+                    self.stamp_findings.append(says)
                     continue
                 found.append({"size": size, "at": stamp.at, "authority": stamp.policy})
         return found
@@ -117,7 +118,7 @@ class Anchored:
         """A statement names the newest note before it, which shows what is given up."""
         spans: list[Span] = chain(self.forks, fork.number - 1)
         try:
-            name = place(span_of(spans, fork.lost_size).branch, f"{fork.lost_size:012}.note")
+            name = place(span_of(spans, fork.lost_size).branch, note_name(fork.lost_size))
             lost = Checkpoint.parse(note_text(self._anchor.get(name)))
         except (FileNotFoundError, ValueError):
             lost = None

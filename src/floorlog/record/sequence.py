@@ -95,7 +95,8 @@ class Sequencer:
             raise RecordError(
                 f"THE ANCHORS ARE GONE: {row[0]} leaves were anchored, {anchored_size} are now",
                 where="anchor",
-                fix="mount or name the place where they are (FLOORLOG_ANCHOR), or put them back",
+                fix="mount or name the place where they are (FLOORLOG_ANCHOR), or put them back;"
+                " a database that a declared fork gave up has no keeper any more",
             )
 
     def _check(self) -> None:

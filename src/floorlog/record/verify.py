@@ -137,7 +137,7 @@ def check(
     began = time.process_time()
     settle(connection)
     findings = Findings()
-    for says in anchored.findings:
+    for says in (*anchored.findings, *anchored.stamp_findings):
         findings.evidence("anchor", says)
     now, total = _one(connection, "totals", since=since)
     chosen = None if device is None else _series_of(connection, device)

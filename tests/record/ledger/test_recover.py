@@ -243,3 +243,17 @@ def test_a_branch_tells_what_was_anchored(written) -> None:
         assert after[:-1] == before
         assert after[-1] == lost + 1  # the same batch once more, and the event
         assert len(restored.anchor.read(after[0])) > 0
+
+
+def test_a_backup_from_before_anything_was_logged(written) -> None:
+    """A fork at no leaves: nothing of the old log is left, and all goes on."""
+    with backup(written) as restored:
+        for table in ("log_leaf", "note"):
+            restored.run(f"TRUNCATE floorlog.{table}")
+        fork = recovered(restored)
+        assert (fork.size, fork.parent) == (0, 0)
+        assert verified(restored).wrong == []
+        restored.keep()
+        report = verified(restored)
+        assert (report.wrong, report.forks[0]["size"]) == ([], 0)
+        assert report.anchored == len(restored.run(HASHES))
