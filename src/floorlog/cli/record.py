@@ -4,11 +4,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from floorlog.cli.place import DATA, FILE, KEY, key_text, local_services, needed, settings_of
 from floorlog.errors import InputError
+
+if TYPE_CHECKING:
+    from floorlog.record.anchor import Anchor
 
 HARMS = ("change", "delete", "swap", "insert", "truncate")
 
@@ -31,18 +35,22 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 @click.option("--since", metavar="TIME", default="-infinity", help="Only what was stored since.")
 @click.option("--device", metavar="NAME", help="Only batches with readings of this device.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def verify(data: Path | None, key: str, since: str, device: str | None, *, as_json: bool) -> None:
+@click.option("--rebuild", is_flag=True, help="As owner, make again what is derived and wrong.")
+def verify(
+    data: Path | None, key: str, since: str, device: str | None, *, as_json: bool, rebuild: bool
+) -> None:
     """Compute the record anew, against the anchors; exit code 0 only if it is intact."""
     from floorlog.record.anchor import open_anchor
     from floorlog.record.verify import verify as run
     from floorlog.source.secret import database_dsn
 
     settings = settings_of(data, "floorlog_reader", "db_secret")
+    dsn = database_dsn(settings)
+    anchor = open_anchor(needed(settings, "anchor"), settings)
+    if rebuild:
+        _make_again(data, dsn, anchor, key_text(key))
     with progress("verify") as tell:
-        report = run(
-            database_dsn(settings), open_anchor(needed(settings, "anchor"), settings),
-            key_text(key), since=since, device=device, tell=tell,
-        )  # fmt: skip
+        report = run(dsn, anchor, key_text(key), since=since, device=device, tell=tell)
     if as_json:
         import msgspec
 
@@ -51,6 +59,19 @@ def verify(data: Path | None, key: str, since: str, device: str | None, *, as_js
         print(report.as_text())
     if not report.ok:
         sys.exit(1)
+
+
+def _make_again(data: Path | None, dsn: str, anchor: "Anchor", key: str) -> None:
+    """Make again what is derived and wrong, as the owner, and say on stderr what that was."""
+    from floorlog.record.rebuild import rebuild
+
+    local = local_services(data)
+    if local is not None and local.postgres is not None:
+        dsn = local.postgres_dsn()
+    with progress("rebuild") as tell:
+        before, _ = rebuild(dsn, anchor, key, tell)
+    for one in before.wrong:
+        print(f"made again: {one.where}: {one.says}", file=sys.stderr)
 
 
 @click.command()

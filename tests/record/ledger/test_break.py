@@ -95,6 +95,26 @@ def test_ten_harms_through_the_commands(local) -> None:
             assert f"shard {shard}, batch {batch}" in found.stdout, (did, found.stdout)
 
 
+def test_what_is_derived_is_made_again(local) -> None:
+    """`verify --rebuild` mends it and says what it was; evidence that is wrong stops it."""
+    written = local()
+    seal(written)
+    written.run(
+        "UPDATE floorlog.lease SET stored = 1; DELETE FROM floorlog.conflict;"
+        " UPDATE floorlog.chunk SET average = 0 WHERE average IS NOT NULL"
+    )
+    assert command(written.directory, "verify").returncode == 1
+    mended = command(written.directory, "verify", "--rebuild")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    for where in ("lease", "conflict", "chunk"):
+        assert f"made again: {where}: " in mended.stderr
+    assert command(written.directory, "verify").returncode == 0
+    written.run("UPDATE floorlog.batch SET received = 7 WHERE number = 2")
+    refused = command(written.directory, "verify", "--rebuild")
+    assert refused.returncode == 1
+    assert "evidence is wrong, so nothing is made again" in refused.stderr
+
+
 def test_it_asks_first_and_harms_nothing_else(local) -> None:
     """Without a yes nothing happens; a record that the environment names is refused."""
     data = local().directory
