@@ -64,30 +64,31 @@ class Columns:
     quality: Ints
     arrived: Ints
     flags: Ints
-    recorded: Ints  # µs UTC: when the batch was stored, or the first of some
-    recorded_last: Ints  # the same, or the last of some
 
 
-def chunks_of(places: Sequence[Place], begins: Ints, columns: Columns) -> list[dict[str, Any]]:
-    """The chunks at these places as values by column; chunk `n` begins at reading `begins[n]`."""
+def chunks_of(
+    places: Sequence[Place], begins: Ints, columns: Columns, recorded: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """The chunks at these places as values by column; chunk `n` begins at reading `begins[n]`.
+
+    `recorded`: between these times (µs UTC) all their batches were stored.
+    """
     counts = np.diff(np.append(begins, len(columns.ts)))
-    whole = _scalars(places, begins, counts, columns)
+    whole = _scalars(begins, counts, columns)
     arrays = _arrays(begins, counts, columns, whole)
     made = []
     for place, one in enumerate(places):
         chunk: dict[str, Any] = {name: values[place] for name, values in whole.items()}
         chunk |= {"series_id": one.series_id, "lease_id": one.lease_id, "part": one.part}
         chunk |= {"width": one.width, "slot": one.slot}
+        chunk |= {"recorded_min": recorded[0], "recorded_max": recorded[1]}
         chunk |= {name: values[place] for name, values in arrays.items()}
         made.append(chunk)
     roll_up(made, begins, counts, columns, [one.is_state for one in places])
     return made
 
 
-def _scalars(
-    places: Sequence[Place], begins: Ints, counts: Ints, columns: Columns
-) -> dict[str, list[Any]]:
-    del places
+def _scalars(begins: Ints, counts: Ints, columns: Columns) -> dict[str, list[Any]]:
     t_min = np.minimum.reduceat(columns.ts, begins)
     number_min = np.minimum.reduceat(columns.number, begins)
     offset = columns.ts - np.repeat(t_min, counts)
@@ -99,8 +100,6 @@ def _scalars(
         "t_max": np.maximum.reduceat(columns.ts, begins).tolist(),
         "number_min": number_min.tolist(),
         "number_max": np.maximum.reduceat(columns.number, begins).tolist(),
-        "recorded_min": np.minimum.reduceat(columns.recorded, begins).tolist(),
-        "recorded_max": np.maximum.reduceat(columns.recorded_last, begins).tolist(),
         "count": counts.tolist(),
         "tick_us": tick_us.tolist(),
     }

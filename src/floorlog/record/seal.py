@@ -34,7 +34,7 @@ REFUSED_SECONDS = 600.0  # before a slot that was refused is tried again
 # A step's: what it costs in memory, here and in the server, and how long its transaction is.
 STEP_READINGS_MAX = 600_000
 STEP_CHUNKS_MAX = 4_000
-PAGE_ROWS = 256
+PAGE_ROWS = 64
 SMALL = 256  # readings: below, a chunk is joined with others; see the index chunk_small
 WIDENED = 2  # so many widths can still be widened
 REFUSED = "FL004"
@@ -245,19 +245,19 @@ class Sealer:
     # ── swapping ─────────────────────────────────────────────────────────────────────────────
 
     def _swap(self, step: Step) -> int:
-        series, lease, columns = self._columns(step)
+        series, lease, columns, recorded = self._columns(step)
         order = np.lexsort((lease, series))  # stable: each chunk keeps its order
         series, lease = series[order], lease[order]
         columns = Columns(*(getattr(columns, name)[order] for name in Columns.__slots__))
         begins = _begins(series, lease)
         states = {row[0] for row in self._ask("state_series")}
         places = _places(step, series[begins].tolist(), lease[begins].tolist(), states)
-        made = packed(chunks_of(places, begins, columns), self._row_oid)
-        recorded = [row[3] for row in step.rows]
+        made = packed(chunks_of(places, begins, columns, recorded), self._row_oid)
+        stored = [row[3] for row in step.rows]
         old = [one.key for one in step.chunks]
         values = {
-            "recorded_from": _moment(min(recorded, default=0)),
-            "recorded_to": _moment(max(recorded, default=0)),
+            "recorded_from": _moment(min(stored, default=0)),
+            "recorded_to": _moment(max(stored, default=0)),
             "leases": np.array([row[0] for row in step.rows], np.int32),
             "numbers": np.array([row[1] for row in step.rows], np.int64),
             "parts": np.array([row[2] for row in step.rows], np.int16),
@@ -271,17 +271,23 @@ class Sealer:
         self.readings += moved
         return moved
 
-    def _columns(self, step: Step) -> tuple[Ints, Ints, Columns]:
-        """Series, lease and all else of the readings, chunks first, in the order of the step."""
+    def _columns(self, step: Step) -> tuple[Ints, Ints, Columns, tuple[int, int]]:
+        """Series, lease and all else of the readings, chunks first, in the order of the step.
+
+        Last, between which times (µs UTC) all was stored.
+        """
         parts = []
+        recorded = [row[3] for row in step.rows]
         if step.chunks:
-            parts.append(self._sealed([one.key for one in step.chunks]))
+            part, bounds = self._sealed([one.key for one in step.chunks])
+            parts.append(part)
+            recorded += bounds
         if step.rows:
             parts.append(_opened(step.rows))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return columns[0], columns[1], Columns(*columns[2:])
+        return columns[0], columns[1], Columns(*columns[2:]), (min(recorded), max(recorded))
 
-    def _sealed(self, keys: Sequence[Key]) -> tuple[NDArray[Any], ...]:
+    def _sealed(self, keys: Sequence[Key]) -> tuple[tuple[NDArray[Any], ...], list[int]]:
         rows = self._ask(
             "chunks_named",
             series=np.array([key.series_id for key in keys], np.int32),
@@ -291,7 +297,7 @@ class Sealer:
         )
         chunks = [Chunk(*row[2:]) for row in rows]
         found = Chunks(chunks).take()
-        return (
+        part = (
             found.series.astype(np.int64),
             np.array([one.lease_id for one in chunks], np.int64)[found.chunk],
             found.number,
@@ -300,9 +306,8 @@ class Sealer:
             found.quality,
             found.arrived,
             found.flags,
-            np.array([row[0] for row in rows], np.int64)[found.chunk],
-            np.array([row[1] for row in rows], np.int64)[found.chunk],
         )
+        return part, [bound for row in rows for bound in row[:2]]
 
     def _ask(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(QUERIES[name].text, values, binary=True).fetchall()
@@ -311,8 +316,8 @@ class Sealer:
 def _opened(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[Any], ...]:
     found = readings_of([row[5:] for row in rows])
     counts = [len(row[8]) for row in rows]
-    lease, number, recorded, clock_s = (
-        np.repeat(np.array([row[at] for row in rows], np.int64), counts) for at in (0, 1, 3, 4)
+    lease, number, clock_s = (
+        np.repeat(np.array([row[at] for row in rows], np.int64), counts) for at in (0, 1, 4)
     )
     return (
         found.series.astype(np.int64),
@@ -323,8 +328,6 @@ def _opened(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[Any], ...]:
         found.quality.astype(np.int64),
         clock_s - found.arrival_s,
         found.conflict * CONFLICT + found.late * LATE,
-        recorded,
-        recorded,
     )
 
 

@@ -550,12 +550,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     VALUES (0::int2, 1800000000::int8), (1::int2, 86400000000), (2::int2, 2592000000000), (3::int2, 864000000000000)
 $$;
 
--- µs since 1970 as a time: exact from 1684 to 2255, to some µs beyond. Its argument stands once, so
--- that the planner puts the expression in the call's place: three times as fast.
+-- µs since 1970 as a time: exact from 1830 to 2110, to some µs beyond. Its argument stands once, so
+-- that the planner puts the expression in the call's place: ten times as fast.
 CREATE FUNCTION from_us(us int8) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT timestamptz 'epoch'
-        + least(greatest(us, -210866803200000000), 9223371331200000000) * interval '1 microsecond'
+    SELECT to_timestamp(least(greatest(us, -210866803200000000), 9223371331200000000) / 1000000::float8)
 $$;
 
 -- The slots of every width that a span of time touches. Division rounds down, before 1970 too.
@@ -752,7 +751,13 @@ $$;
 -- The half hour that holds a time, whatever the slot in which it is stored: that may change.
 CREATE FUNCTION half_hour(us int8) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT floorlog.from_us(us - ((us % 1800000000) + 1800000000) % 1800000000)
+    SELECT date_bin('30 minutes', floorlog.from_us(us), timestamptz 'epoch')
+$$;
+
+-- All chunks. A function, so that what is made of a chunk's columns is computed from columns: a row
+-- passed on whole is copied for each reading.
+CREATE FUNCTION chunks() RETURNS SETOF chunk LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT c.* FROM floorlog.chunk AS c
 $$;
 
 -- When the batches of a chunk were stored, and their clocks, by number from the chunk's least one
@@ -801,12 +806,12 @@ SELECT
     coalesce(k.recorded[u.number - c.number_min + 1], (
         SELECT b.recorded_at FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
             AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)),
-    u.flags,
+    u.flags::int4,
     to_timestamp(coalesce(k.clock[u.number - c.number_min + 1], (
         SELECT b.clock_s FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
             AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)) - u.arrived),
     c.lease_id, u.number, floorlog.half_hour(u.at_us)
-FROM floorlog.chunk AS c
+FROM floorlog.chunks() AS c
 JOIN floorlog.series AS s ON s.series_id = c.series_id
 LEFT JOIN LATERAL floorlog.batches_of(c) AS k ON true
 CROSS JOIN LATERAL floorlog.unsealed(c) AS u;
@@ -840,7 +845,7 @@ LANGUAGE sql STABLE AS $$
         coalesce(k.recorded[u.number - c.number_min + 1], (
             SELECT b.recorded_at FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
                 AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)),
-        u.flags,
+        u.flags::int4,
         to_timestamp(coalesce(k.clock[u.number - c.number_min + 1], (
             SELECT b.clock_s FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
                 AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)) - u.arrived),
@@ -887,7 +892,7 @@ RETURNS SETOF reading LANGUAGE sql STABLE AS $$
         coalesce(k.recorded[u.number - c.number_min + 1], (
             SELECT b.recorded_at FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
                 AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)),
-        u.flags,
+        u.flags::int4,
         to_timestamp(coalesce(k.clock[u.number - c.number_min + 1], (
             SELECT b.clock_s FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = u.number
                 AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)) - u.arrived),
@@ -1132,6 +1137,32 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     ) AS u
 $$;
 
+-- Open rows and chunks by name, in the order in which they are named. As functions, so that what is
+-- made of a row's columns is computed from columns: a row passed on whole is copied for each reading.
+-- Volatile, so that they stay functions: put in the call's place they take twice as long.
+CREATE FUNCTION rows_named(recorded_from timestamptz, recorded_to timestamptz, leases int4[], numbers int8[], parts int2[])
+RETURNS SETOF open_row LANGUAGE sql VOLATILE AS $$
+    SELECT r.* FROM unnest(leases, numbers, parts) AS a (lease_id, number, part)
+    CROSS JOIN LATERAL (
+        SELECT o.* FROM floorlog.open_row AS o
+        WHERE o.lease_id = a.lease_id AND o.number = a.number AND o.part = a.part
+            AND o.recorded_at BETWEEN recorded_from AND recorded_to
+        OFFSET 0
+    ) AS r
+$$;
+CREATE FUNCTION chunks_named(of_series int4[], widths int2[], slots int4[], parts int2[]) RETURNS SETOF chunk
+LANGUAGE sql VOLATILE AS $$
+    SELECT c.* FROM unnest(of_series, widths, slots, parts) AS a (series_id, width, slot, part)
+    CROSS JOIN LATERAL (
+        SELECT k.* FROM floorlog.chunk AS k
+        WHERE k.series_id = a.series_id AND k.width = a.width AND k.slot = a.slot AND k.part = a.part
+        OFFSET 0
+    ) AS c
+$$;
+CREATE FUNCTION chunks_given(made chunk[]) RETURNS SETOF chunk LANGUAGE sql VOLATILE AS $$
+    SELECT m.* FROM unnest(made) AS m
+$$;
+
 -- Takes open rows and chunks out of the record and puts chunks in that hold the same readings: for
 -- each series and shard the same numbers of batches, times, values, qualities, arrivals and flags,
 -- bit for bit and in the same order, as this server reads them out of the one and the other. These
@@ -1147,11 +1178,16 @@ CREATE FUNCTION seal(
 ) RETURNS int8
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_sort = off SET enable_mergejoin = off SET enable_hashjoin = on
-SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 AS $$
+SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 SET work_mem = '128MB' AS $$
 DECLARE
     found int8;
     wrong text;
     moved int8;
+    low timestamptz;
+    high timestamptz;
+    has_quality bool;
+    has_arrived bool;
+    has_flags bool;
 BEGIN
     IF cardinality(leases) + cardinality(old_series) = 0 OR cardinality(made) = 0
         OR cardinality(leases) <> cardinality(numbers) OR cardinality(leases) <> cardinality(parts)
@@ -1192,71 +1228,70 @@ BEGIN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
 
-    WITH source AS (
-        SELECT s.series_id, s.lease_id, count(*) AS readings, min(s.recorded_min) AS recorded_min,
-            max(s.recorded_max) AS recorded_max, array_agg(s.number) AS number, array_agg(s.at_us) AS at_us,
-            array_send(array_agg(s.value)) AS value, array_agg(s.quality) AS quality,
-            array_agg(s.arrived) AS arrived, array_agg(s.flags) AS flags
-        FROM (
-            SELECT c.series_id, c.lease_id, c.recorded_min, c.recorded_max, u.number, u.at_us, u.value, u.quality,
-                u.arrived, u.flags
-            FROM unnest(old_series, old_widths, old_slots, old_parts) AS a (series_id, width, slot, part)
-            CROSS JOIN LATERAL (
-                SELECT k FROM floorlog.chunk AS k
-                WHERE (k.series_id, k.width, k.slot, k.part) = (a.series_id, a.width, a.slot, a.part) OFFSET 0
-            ) AS f (c)
-            CROSS JOIN LATERAL (SELECT (f.c).series_id, (f.c).lease_id, (f.c).recorded_min, (f.c).recorded_max) AS c
-            CROSS JOIN LATERAL floorlog.unsealed(f.c) AS u
-            UNION ALL
-            SELECT u.series_id, (f.r).lease_id, (f.r).recorded_at, (f.r).recorded_at, (f.r).number, u.at_us, u.value,
-                u.quality, u.arrived, u.flags
-            FROM unnest(leases, numbers, parts) AS a (lease_id, number, part)
-            CROSS JOIN LATERAL (
-                SELECT o FROM floorlog.open_row AS o
-                WHERE (o.lease_id, o.number, o.part) = (a.lease_id, a.number, a.part)
-                    AND o.recorded_at BETWEEN recorded_from AND recorded_to OFFSET 0
-            ) AS f (r)
-            CROSS JOIN LATERAL floorlog.opened(f.r) AS u
-        ) AS s
-        GROUP BY s.series_id, s.lease_id
-    ), target AS (
-        SELECT t.series_id, t.lease_id, count(*) AS readings, min(t.recorded_min) AS recorded_min,
-            max(t.recorded_max) AS recorded_max, array_agg(t.number) AS number, array_agg(t.at_us) AS at_us,
-            array_send(array_agg(t.value)) AS value, array_agg(t.quality) AS quality,
-            array_agg(t.arrived) AS arrived, array_agg(t.flags) AS flags
-        FROM (
-            SELECT m.series_id, m.lease_id, m.recorded_min, m.recorded_max, u.*
-            FROM unnest(made) AS m CROSS JOIN LATERAL floorlog.unsealed(m) AS u
-        ) AS t
-        GROUP BY t.series_id, t.lease_id
-    )
-    SELECT min(CASE
-            WHEN s.readings IS NULL OR t.readings IS NULL OR s.number <> t.number OR s.at_us <> t.at_us
-                OR s.value <> t.value OR s.quality <> t.quality OR s.arrived <> t.arrived OR s.flags <> t.flags
-            THEN format('series %s of shard %s would not be what it was', coalesce(s.series_id, t.series_id),
-                coalesce(s.lease_id, t.lease_id))
-            WHEN s.recorded_min <> t.recorded_min OR s.recorded_max <> t.recorded_max
-            THEN format('a chunk of series %s says another time of storing', t.series_id)
-        END), sum(s.readings)
-    INTO wrong, moved
-    FROM source AS s FULL JOIN target AS t ON t.series_id = s.series_id AND t.lease_id = s.lease_id;
+    -- Between these times its batches were stored: what finds them later.
+    SELECT min(b.low), max(b.high) INTO low, high FROM (
+        SELECT r.recorded_at, r.recorded_at
+        FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+        UNION ALL
+        SELECT c.recorded_min, c.recorded_max
+        FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+    ) AS b (low, high);
+    SELECT format('a chunk of series %s does not say where it belongs', m.series_id) INTO wrong
+    FROM floorlog.chunks_given(made) AS m LEFT JOIN floorlog.widths() AS w ON w.width = m.width
+    WHERE (m.recorded_min, m.recorded_max, m.count > 0, m.t_min >= m.slot * w.length_us,
+            m.t_max < (m.slot + 1) * w.length_us, m.newest BETWEEN 1 AND m.count OR m.newest IS NULL)
+        IS DISTINCT FROM (low, high, true, true, true, true)
+    LIMIT 1;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
 
-    -- What finds a chunk must be right as well, or its readings would be there and not be seen.
-    SELECT format('a chunk of series %s does not say what it holds', m.series_id) INTO wrong
-    FROM unnest(made) AS m
-    LEFT JOIN floorlog.widths() AS w ON w.width = m.width
-    CROSS JOIN LATERAL (
-        SELECT min(u.at_us) AS t_min, max(u.at_us) AS t_max, min(u.number) AS number_min,
-            max(u.number) AS number_max
-        FROM floorlog.unsealed(m) AS u
-    ) AS h
-    WHERE (h.t_min, h.t_max, h.number_min, h.number_max, true)
-        IS DISTINCT FROM (m.t_min, m.t_max, m.number_min, m.number_max,
-            m.t_min >= m.slot * w.length_us AND m.t_max < (m.slot + 1) * w.length_us)
-    LIMIT 1;
+    -- What no reading has is not compared reading by reading.
+    SELECT coalesce(bool_or(b.q), false), coalesce(bool_or(b.a), false), coalesce(bool_or(b.f), false)
+    INTO has_quality, has_arrived, has_flags
+    FROM (
+        SELECT r.quality IS NOT NULL, r.arrived IS NOT NULL, r.conflict IS NOT NULL OR r.late IS NOT NULL
+        FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+        UNION ALL
+        SELECT c.quality IS NOT NULL, c.arrived IS NOT NULL, c.flags IS NOT NULL
+        FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+        UNION ALL
+        SELECT m.quality IS NOT NULL, m.arrived IS NOT NULL, m.flags IS NOT NULL FROM floorlog.chunks_given(made) AS m
+    ) AS b (q, a, f);
+    WITH source AS (
+        SELECT s.series_id, s.lease_id, count(*) AS readings,
+            sha256(array_send(array_agg(s.number)) || array_send(array_agg(s.at_us))
+                || array_send(array_agg(s.value))
+                || coalesce(array_send(array_agg(s.quality) FILTER (WHERE has_quality)), '')
+                || coalesce(array_send(array_agg(s.arrived) FILTER (WHERE has_arrived)), '')
+                || coalesce(array_send(array_agg(s.flags) FILTER (WHERE has_flags)), '')) AS digest
+        FROM (
+            SELECT c.series_id, c.lease_id, u.number, u.at_us, u.value, u.quality, u.arrived, u.flags
+            FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+            CROSS JOIN LATERAL floorlog.unsealed(c) AS u
+            UNION ALL
+            SELECT u.series_id, r.lease_id, r.number, u.at_us, u.value, u.quality, u.arrived, u.flags
+            FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+            CROSS JOIN LATERAL floorlog.opened(r) AS u
+        ) AS s
+        GROUP BY s.series_id, s.lease_id
+    ), target AS (
+        SELECT m.series_id, m.lease_id,
+            sha256(array_send(array_agg(u.number)) || array_send(array_agg(u.at_us))
+                || array_send(array_agg(u.value))
+                || coalesce(array_send(array_agg(u.quality) FILTER (WHERE has_quality)), '')
+                || coalesce(array_send(array_agg(u.arrived) FILTER (WHERE has_arrived)), '')
+                || coalesce(array_send(array_agg(u.flags) FILTER (WHERE has_flags)), '')) AS digest,
+            -- What finds a chunk must be right as well, or its readings would be there and not be seen.
+            bool_and(u.at_us BETWEEN m.t_min AND m.t_max AND u.number BETWEEN m.number_min AND m.number_max) AS inside
+        FROM floorlog.chunks_given(made) AS m CROSS JOIN LATERAL floorlog.unsealed(m) AS u
+        GROUP BY m.series_id, m.lease_id
+    )
+    SELECT min(format('series %s of shard %s would not be what it was', coalesce(s.series_id, t.series_id),
+            coalesce(s.lease_id, t.lease_id)))
+        FILTER (WHERE (s.digest, true) IS DISTINCT FROM (t.digest, t.inside)), sum(s.readings)
+    INTO wrong, moved
+    FROM source AS s FULL JOIN target AS t ON t.series_id = s.series_id AND t.lease_id = s.lease_id;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
@@ -1282,13 +1317,133 @@ BEGIN
         RAISE EXCEPTION '% chunks went of %', found, cardinality(old_series) USING ERRCODE = 'FL004';
     END IF;
     INSERT INTO floorlog.chunk SELECT m.* FROM unnest(made) AS m;
-    INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('keeper', 'seal', json_build_object(
-        'readings', moved, 'rows', cardinality(leases), 'chunks', cardinality(old_series),
-        'made', cardinality(made)));
     RETURN moved;
 END
 $$;
 REVOKE ALL ON FUNCTION seal(timestamptz, timestamptz, int4[], int8[], int2[], int4[], int2[], int4[], int2[], chunk[]) FROM PUBLIC;
+
+-- The least, greatest and mean value of a series of numbers in each of at most n equal parts of a
+-- span of time, counts of readings that stand, and the share of those that are Good. Extremes are
+-- never lost: a point holds every reading of its part, but that a minute (or hour) of a roll-up counts
+-- where it begins. Chunks that reach beyond the span are read reading by reading.
+CREATE FUNCTION points(of_device text, of_metric text, from_time timestamptz, to_time timestamptz, n int4)
+RETURNS TABLE (ts timestamptz, low float8, high float8, mean float8, readings int8, good float8)
+LANGUAGE sql STABLE AS $$
+    WITH asked AS (
+        SELECT s.series_id, floorlog.to_us(from_time) AS from_us, floorlog.to_us(to_time) AS to_us,
+            greatest((floorlog.to_us(to_time) - floorlog.to_us(from_time) - 1) / greatest(n, 1) + 1, 1) AS point_us
+        FROM floorlog.series AS s WHERE s.device = of_device AND s.metric = of_metric AND s.kind = 0
+    ), part AS (
+        SELECT a.from_us, a.point_us, u.*
+        FROM asked AS a
+        CROSS JOIN LATERAL floorlog.chunks_of(a.series_id, a.from_us, a.to_us - 1) AS c
+        JOIN floorlog.widths() AS w ON w.width = c.width
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN c.standing > 0 AND (c.t_min < a.from_us OR c.t_max >= a.to_us OR c.average IS NULL) THEN 0
+                WHEN w.length_us <= a.point_us THEN 2 WHEN c.bin_s * 1000000::int8 <= a.point_us THEN 1 ELSE 0
+            END AS way OFFSET 0
+        ) AS m
+        CROSS JOIN LATERAL (
+            SELECT c.t_min AS at_us, c.lowest AS low, c.highest AS high, c.average AS mean, c.standing AS readings,
+                c.good
+            WHERE m.way = 2 AND c.standing > 0
+            UNION ALL
+            SELECT c.slot * w.length_us + coalesce(b.bin, b.place - 1) * c.bin_s * 1000000::int8,
+                coalesce(b.low, b.low_scaled::float8 / c.scale), coalesce(b.high, b.high_scaled::float8 / c.scale),
+                b.mean, b.readings, coalesce(b.good, b.readings)
+            FROM (
+                SELECT generate_subscripts(c.bin_count, 1) AS place, unnest(c.bins) AS bin, unnest(c.bin_low) AS low,
+                    unnest(c.bin_high) AS high, unnest(c.bin_low_scaled) AS low_scaled,
+                    unnest(c.bin_high_scaled) AS high_scaled, unnest(c.bin_mean) AS mean,
+                    unnest(c.bin_count) AS readings, unnest(c.bin_good) AS good
+                WHERE m.way = 1
+            ) AS b
+            UNION ALL
+            SELECT u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
+            FROM floorlog.unsealed(c) AS u
+            WHERE m.way = 0 AND u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
+        ) AS u
+        UNION ALL
+        SELECT a.from_us, a.point_us, u.at_us, u.value, u.value, u.value, 1, (coalesce(u.quality, 0) = 0)::int4
+        FROM asked AS a
+        CROSS JOIN LATERAL (
+            SELECT o.*, width_bucket(a.series_id - 1, o.series) AS before, width_bucket(a.series_id, o.series) AS last
+            FROM floorlog.rows_between(a.from_us, a.to_us - 1) AS o
+            OFFSET 0  -- the bisection is done once a row
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT v.*, r.t_min + coalesce(v.ts::int8, v.ts_wide, 0) * r.tick_us AS at_us
+            FROM unnest(
+                r.ts[r.before + 1:r.last], r.ts_wide[r.before + 1:r.last], r.value[r.before + 1:r.last],
+                r.quality[r.before + 1:r.last]
+            ) WITH ORDINALITY AS v (ts, ts_wide, value, quality, place)
+        ) AS u
+        WHERE r.last > r.before AND u.at_us >= a.from_us AND u.at_us < a.to_us
+            AND (r.conflict IS NULL OR u.place + r.before <> ALL (r.conflict))
+    )
+    SELECT floorlog.from_us(min(p.from_us) + (greatest(p.at_us, p.from_us) - p.from_us) / p.point_us * min(p.point_us)),
+        min(p.low), max(p.high), sum(p.mean * p.readings) / sum(p.readings), sum(p.readings),
+        sum(p.good)::float8 / sum(p.readings)
+    FROM part AS p GROUP BY (greatest(p.at_us, p.from_us) - p.from_us) / p.point_us
+    ORDER BY (greatest(p.at_us, p.from_us) - p.from_us) / p.point_us
+$$;
+
+-- The same by the hour, of every series of numbers, each hour by its beginning.
+CREATE FUNCTION hours(from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (ts timestamptz, device_id text, metric text, low float8, high float8, mean float8, readings int8,
+    good float8)
+LANGUAGE sql STABLE AS $$
+    WITH asked AS (
+        SELECT floorlog.to_us(from_time) AS from_us, floorlog.to_us(to_time) AS to_us
+    ), part AS (
+        SELECT c.series_id, u.*
+        FROM asked AS a
+        CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN c.standing > 0 AND (c.t_min < a.from_us OR c.t_max >= a.to_us OR c.average IS NULL) THEN 0
+                WHEN c.width = 0 THEN 2 WHEN c.bin_s = 3600 THEN 1 ELSE 0
+            END AS way OFFSET 0
+        ) AS m
+        CROSS JOIN LATERAL (
+            SELECT c.t_min AS at_us, c.lowest AS low, c.highest AS high, c.average AS mean, c.standing AS readings,
+                c.good
+            WHERE m.way = 2 AND c.standing > 0
+            UNION ALL
+            SELECT c.slot * w.length_us + coalesce(b.bin, b.place - 1) * 3600000000::int8,
+                coalesce(b.low, b.low_scaled::float8 / c.scale), coalesce(b.high, b.high_scaled::float8 / c.scale),
+                b.mean, b.readings, coalesce(b.good, b.readings)
+            FROM floorlog.widths() AS w
+            CROSS JOIN LATERAL (
+                SELECT generate_subscripts(c.bin_count, 1) AS place, unnest(c.bins) AS bin, unnest(c.bin_low) AS low,
+                    unnest(c.bin_high) AS high, unnest(c.bin_low_scaled) AS low_scaled,
+                    unnest(c.bin_high_scaled) AS high_scaled, unnest(c.bin_mean) AS mean,
+                    unnest(c.bin_count) AS readings, unnest(c.bin_good) AS good
+                WHERE m.way = 1
+            ) AS b
+            WHERE w.width = c.width AND m.way = 1
+            UNION ALL
+            SELECT u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
+            FROM floorlog.unsealed(c) AS u
+            WHERE m.way = 0 AND u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
+        ) AS u
+        UNION ALL
+        SELECT u.series_id, u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
+        FROM asked AS a
+        CROSS JOIN LATERAL floorlog.rows_between(a.from_us, a.to_us - 1) AS r
+        CROSS JOIN LATERAL floorlog.opened(r) AS u
+        WHERE u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
+    ), summed AS (
+        SELECT p.series_id, p.at_us - ((p.at_us % 3600000000) + 3600000000) % 3600000000 AS hour_us,
+            min(p.low) AS low, max(p.high) AS high, sum(p.mean * p.readings) / sum(p.readings) AS mean,
+            sum(p.readings) AS readings, sum(p.good)::float8 / sum(p.readings) AS good
+        FROM part AS p GROUP BY 1, 2
+    )
+    SELECT floorlog.from_us(h.hour_us), s.device, s.metric, h.low, h.high, h.mean, h.readings, h.good
+    FROM summed AS h JOIN floorlog.series AS s ON s.series_id = h.series_id
+    WHERE s.kind = 0
+$$;
 
 -- Who may do what. No log-in role may change or remove what is recorded: not even the writer.
 

@@ -17,6 +17,32 @@ RETURNS SETOF record LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     ) AS u
 $$;
 
+-- Open rows and chunks by name, in the order in which they are named. As functions, so that what is
+-- made of a row's columns is computed from columns: a row passed on whole is copied for each reading.
+-- Volatile, so that they stay functions: put in the call's place they take twice as long.
+CREATE FUNCTION rows_named(recorded_from timestamptz, recorded_to timestamptz, leases int4[], numbers int8[], parts int2[])
+RETURNS SETOF open_row LANGUAGE sql VOLATILE AS $$
+    SELECT r.* FROM unnest(leases, numbers, parts) AS a (lease_id, number, part)
+    CROSS JOIN LATERAL (
+        SELECT o.* FROM floorlog.open_row AS o
+        WHERE o.lease_id = a.lease_id AND o.number = a.number AND o.part = a.part
+            AND o.recorded_at BETWEEN recorded_from AND recorded_to
+        OFFSET 0
+    ) AS r
+$$;
+CREATE FUNCTION chunks_named(of_series int4[], widths int2[], slots int4[], parts int2[]) RETURNS SETOF chunk
+LANGUAGE sql VOLATILE AS $$
+    SELECT c.* FROM unnest(of_series, widths, slots, parts) AS a (series_id, width, slot, part)
+    CROSS JOIN LATERAL (
+        SELECT k.* FROM floorlog.chunk AS k
+        WHERE k.series_id = a.series_id AND k.width = a.width AND k.slot = a.slot AND k.part = a.part
+        OFFSET 0
+    ) AS c
+$$;
+CREATE FUNCTION chunks_given(made chunk[]) RETURNS SETOF chunk LANGUAGE sql VOLATILE AS $$
+    SELECT m.* FROM unnest(made) AS m
+$$;
+
 -- Takes open rows and chunks out of the record and puts chunks in that hold the same readings: for
 -- each series and shard the same numbers of batches, times, values, qualities, arrivals and flags,
 -- bit for bit and in the same order, as this server reads them out of the one and the other. These
@@ -32,11 +58,16 @@ CREATE FUNCTION seal(
 ) RETURNS int8
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET enable_sort = off SET enable_mergejoin = off SET enable_hashjoin = on
-SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 AS $$
+SET jit = off SET timezone = 'UTC' SET max_parallel_workers_per_gather = 0 SET work_mem = '128MB' AS $$
 DECLARE
     found int8;
     wrong text;
     moved int8;
+    low timestamptz;
+    high timestamptz;
+    has_quality bool;
+    has_arrived bool;
+    has_flags bool;
 BEGIN
     IF cardinality(leases) + cardinality(old_series) = 0 OR cardinality(made) = 0
         OR cardinality(leases) <> cardinality(numbers) OR cardinality(leases) <> cardinality(parts)
@@ -77,71 +108,70 @@ BEGIN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
 
-    WITH source AS (
-        SELECT s.series_id, s.lease_id, count(*) AS readings, min(s.recorded_min) AS recorded_min,
-            max(s.recorded_max) AS recorded_max, array_agg(s.number) AS number, array_agg(s.at_us) AS at_us,
-            array_send(array_agg(s.value)) AS value, array_agg(s.quality) AS quality,
-            array_agg(s.arrived) AS arrived, array_agg(s.flags) AS flags
-        FROM (
-            SELECT c.series_id, c.lease_id, c.recorded_min, c.recorded_max, u.number, u.at_us, u.value, u.quality,
-                u.arrived, u.flags
-            FROM unnest(old_series, old_widths, old_slots, old_parts) AS a (series_id, width, slot, part)
-            CROSS JOIN LATERAL (
-                SELECT k FROM floorlog.chunk AS k
-                WHERE (k.series_id, k.width, k.slot, k.part) = (a.series_id, a.width, a.slot, a.part) OFFSET 0
-            ) AS f (c)
-            CROSS JOIN LATERAL (SELECT (f.c).series_id, (f.c).lease_id, (f.c).recorded_min, (f.c).recorded_max) AS c
-            CROSS JOIN LATERAL floorlog.unsealed(f.c) AS u
-            UNION ALL
-            SELECT u.series_id, (f.r).lease_id, (f.r).recorded_at, (f.r).recorded_at, (f.r).number, u.at_us, u.value,
-                u.quality, u.arrived, u.flags
-            FROM unnest(leases, numbers, parts) AS a (lease_id, number, part)
-            CROSS JOIN LATERAL (
-                SELECT o FROM floorlog.open_row AS o
-                WHERE (o.lease_id, o.number, o.part) = (a.lease_id, a.number, a.part)
-                    AND o.recorded_at BETWEEN recorded_from AND recorded_to OFFSET 0
-            ) AS f (r)
-            CROSS JOIN LATERAL floorlog.opened(f.r) AS u
-        ) AS s
-        GROUP BY s.series_id, s.lease_id
-    ), target AS (
-        SELECT t.series_id, t.lease_id, count(*) AS readings, min(t.recorded_min) AS recorded_min,
-            max(t.recorded_max) AS recorded_max, array_agg(t.number) AS number, array_agg(t.at_us) AS at_us,
-            array_send(array_agg(t.value)) AS value, array_agg(t.quality) AS quality,
-            array_agg(t.arrived) AS arrived, array_agg(t.flags) AS flags
-        FROM (
-            SELECT m.series_id, m.lease_id, m.recorded_min, m.recorded_max, u.*
-            FROM unnest(made) AS m CROSS JOIN LATERAL floorlog.unsealed(m) AS u
-        ) AS t
-        GROUP BY t.series_id, t.lease_id
-    )
-    SELECT min(CASE
-            WHEN s.readings IS NULL OR t.readings IS NULL OR s.number <> t.number OR s.at_us <> t.at_us
-                OR s.value <> t.value OR s.quality <> t.quality OR s.arrived <> t.arrived OR s.flags <> t.flags
-            THEN format('series %s of shard %s would not be what it was', coalesce(s.series_id, t.series_id),
-                coalesce(s.lease_id, t.lease_id))
-            WHEN s.recorded_min <> t.recorded_min OR s.recorded_max <> t.recorded_max
-            THEN format('a chunk of series %s says another time of storing', t.series_id)
-        END), sum(s.readings)
-    INTO wrong, moved
-    FROM source AS s FULL JOIN target AS t ON t.series_id = s.series_id AND t.lease_id = s.lease_id;
+    -- Between these times its batches were stored: what finds them later.
+    SELECT min(b.low), max(b.high) INTO low, high FROM (
+        SELECT r.recorded_at, r.recorded_at
+        FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+        UNION ALL
+        SELECT c.recorded_min, c.recorded_max
+        FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+    ) AS b (low, high);
+    SELECT format('a chunk of series %s does not say where it belongs', m.series_id) INTO wrong
+    FROM floorlog.chunks_given(made) AS m LEFT JOIN floorlog.widths() AS w ON w.width = m.width
+    WHERE (m.recorded_min, m.recorded_max, m.count > 0, m.t_min >= m.slot * w.length_us,
+            m.t_max < (m.slot + 1) * w.length_us, m.newest BETWEEN 1 AND m.count OR m.newest IS NULL)
+        IS DISTINCT FROM (low, high, true, true, true, true)
+    LIMIT 1;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
 
-    -- What finds a chunk must be right as well, or its readings would be there and not be seen.
-    SELECT format('a chunk of series %s does not say what it holds', m.series_id) INTO wrong
-    FROM unnest(made) AS m
-    LEFT JOIN floorlog.widths() AS w ON w.width = m.width
-    CROSS JOIN LATERAL (
-        SELECT min(u.at_us) AS t_min, max(u.at_us) AS t_max, min(u.number) AS number_min,
-            max(u.number) AS number_max
-        FROM floorlog.unsealed(m) AS u
-    ) AS h
-    WHERE (h.t_min, h.t_max, h.number_min, h.number_max, true)
-        IS DISTINCT FROM (m.t_min, m.t_max, m.number_min, m.number_max,
-            m.t_min >= m.slot * w.length_us AND m.t_max < (m.slot + 1) * w.length_us)
-    LIMIT 1;
+    -- What no reading has is not compared reading by reading.
+    SELECT coalesce(bool_or(b.q), false), coalesce(bool_or(b.a), false), coalesce(bool_or(b.f), false)
+    INTO has_quality, has_arrived, has_flags
+    FROM (
+        SELECT r.quality IS NOT NULL, r.arrived IS NOT NULL, r.conflict IS NOT NULL OR r.late IS NOT NULL
+        FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+        UNION ALL
+        SELECT c.quality IS NOT NULL, c.arrived IS NOT NULL, c.flags IS NOT NULL
+        FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+        UNION ALL
+        SELECT m.quality IS NOT NULL, m.arrived IS NOT NULL, m.flags IS NOT NULL FROM floorlog.chunks_given(made) AS m
+    ) AS b (q, a, f);
+    WITH source AS (
+        SELECT s.series_id, s.lease_id, count(*) AS readings,
+            sha256(array_send(array_agg(s.number)) || array_send(array_agg(s.at_us))
+                || array_send(array_agg(s.value))
+                || coalesce(array_send(array_agg(s.quality) FILTER (WHERE has_quality)), '')
+                || coalesce(array_send(array_agg(s.arrived) FILTER (WHERE has_arrived)), '')
+                || coalesce(array_send(array_agg(s.flags) FILTER (WHERE has_flags)), '')) AS digest
+        FROM (
+            SELECT c.series_id, c.lease_id, u.number, u.at_us, u.value, u.quality, u.arrived, u.flags
+            FROM floorlog.chunks_named(old_series, old_widths, old_slots, old_parts) AS c
+            CROSS JOIN LATERAL floorlog.unsealed(c) AS u
+            UNION ALL
+            SELECT u.series_id, r.lease_id, r.number, u.at_us, u.value, u.quality, u.arrived, u.flags
+            FROM floorlog.rows_named(recorded_from, recorded_to, leases, numbers, parts) AS r
+            CROSS JOIN LATERAL floorlog.opened(r) AS u
+        ) AS s
+        GROUP BY s.series_id, s.lease_id
+    ), target AS (
+        SELECT m.series_id, m.lease_id,
+            sha256(array_send(array_agg(u.number)) || array_send(array_agg(u.at_us))
+                || array_send(array_agg(u.value))
+                || coalesce(array_send(array_agg(u.quality) FILTER (WHERE has_quality)), '')
+                || coalesce(array_send(array_agg(u.arrived) FILTER (WHERE has_arrived)), '')
+                || coalesce(array_send(array_agg(u.flags) FILTER (WHERE has_flags)), '')) AS digest,
+            -- What finds a chunk must be right as well, or its readings would be there and not be seen.
+            bool_and(u.at_us BETWEEN m.t_min AND m.t_max AND u.number BETWEEN m.number_min AND m.number_max) AS inside
+        FROM floorlog.chunks_given(made) AS m CROSS JOIN LATERAL floorlog.unsealed(m) AS u
+        GROUP BY m.series_id, m.lease_id
+    )
+    SELECT min(format('series %s of shard %s would not be what it was', coalesce(s.series_id, t.series_id),
+            coalesce(s.lease_id, t.lease_id)))
+        FILTER (WHERE (s.digest, true) IS DISTINCT FROM (t.digest, t.inside)), sum(s.readings)
+    INTO wrong, moved
+    FROM source AS s FULL JOIN target AS t ON t.series_id = s.series_id AND t.lease_id = s.lease_id;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION '%', wrong USING ERRCODE = 'FL004';
     END IF;
@@ -167,9 +197,6 @@ BEGIN
         RAISE EXCEPTION '% chunks went of %', found, cardinality(old_series) USING ERRCODE = 'FL004';
     END IF;
     INSERT INTO floorlog.chunk SELECT m.* FROM unnest(made) AS m;
-    INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('keeper', 'seal', json_build_object(
-        'readings', moved, 'rows', cardinality(leases), 'chunks', cardinality(old_series),
-        'made', cardinality(made)));
     RETURN moved;
 END
 $$;
