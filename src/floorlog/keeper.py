@@ -1,4 +1,4 @@
-"""The other loop: gives entries their place in the log, signs it and anchors what was signed.
+"""The other loop: orders entries in the log, signs it, anchors what was signed, seals readings.
 
 One keeper works at a time, by a lease that is the database's own: an advisory lock of a session.
 It goes in small steps with pauses between, so that ingest comes first.
@@ -24,6 +24,7 @@ from floorlog.record.anchor import Anchor, Signer, open_anchor
 from floorlog.record.expire import Expirer
 from floorlog.record.notices import Outbox
 from floorlog.record.publish import Publisher
+from floorlog.record.seal import Sealer
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
 from floorlog.record.signing_key import signer_of
 from floorlog.record.stamping import Stamper
@@ -34,6 +35,7 @@ log = logging.getLogger("floorlog.keeper")
 
 ROUND_SECONDS = 2.0
 BUSY_SECONDS = 0.05  # between steps while there is more to do
+SEAL_SECONDS = 15.0  # between two looks at whether there is anything to seal
 RETRY_SECONDS = 3.0
 SESSION_SECONDS = 30.0
 LATE_SECONDS = 60.0  # an entry is to be anchored within this
@@ -74,6 +76,8 @@ class Keeper:
         self._sequencer: Sequencer | None = None
         self._session: object = None
         self._expirer = Expirer()
+        self._sealer: Sealer | None = None
+        self._seal_at = float("-inf")
         self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
         self._measures = measures
@@ -107,9 +111,25 @@ class Keeper:
         added = sequencer.step()
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
-        if added >= LEAVES_MAX or self._expirer.step(self._link.idle()):
+        if added >= LEAVES_MAX:
             return BUSY_SECONDS
-        return ROUND_SECONDS
+        sealed_s = self._seal()
+        if sealed_s is not None:
+            return max(BUSY_SECONDS, sealed_s)
+        return BUSY_SECONDS if self._expirer.step(self._link.idle()) else ROUND_SECONDS
+
+    def _seal(self) -> float | None:
+        """Seal a step where it is time; how long it took, None when there was nothing to do.
+
+        As long a pause follows: half of the time belongs to ingest alone.
+        """
+        began_s = time.monotonic()
+        if self._sealer is None or began_s < self._seal_at:
+            return None
+        if self._sealer.step():
+            return time.monotonic() - began_s
+        self._seal_at = began_s + SEAL_SECONDS
+        return None
 
     def _tell(self) -> None:
         """Say once a minute for how long there has been something that is not anchored.
@@ -162,6 +182,7 @@ class Keeper:
                 # The keeper before may have ended between this note and its copy.
                 sequencer.keep_note(*publisher.note)
             self._sequencer, self._session = sequencer, connection
+            self._sealer = Sealer(connection)
             log.info("log of %d leaves, key %s", sequencer.tree.size, self._signer.key)
         return self._sequencer
 

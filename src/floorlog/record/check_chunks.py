@@ -113,10 +113,7 @@ def _sound(page: Sequence[Row]) -> list[tuple[Row, Chunk]]:
 
 
 def _columns(found: Sealed) -> Columns:
-    none = np.zeros(len(found.ts), np.int64)
-    return Columns(
-        found.number, found.ts, found.value, found.quality, found.arrived, found.flags, none, none
-    )
+    return Columns(found.number, found.ts, found.value, found.quality, found.arrived, found.flags)
 
 
 def _differs(row: Row, made: dict[str, Any]) -> list[str]:
