@@ -116,6 +116,8 @@ class Drill:
                 self.report.wrong.append(str(error))
             except psycopg.Error as error:
                 self.report.wrong.append(f"a database: {str(error).strip().splitlines()[0]}")
+            except OSError as error:
+                self.report.wrong.append(f"{error.filename or 'a file'}: {error.strerror or error}")
             self.report.ok = not self.report.wrong
         finally:
             clear(self._place)
