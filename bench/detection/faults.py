@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from detection.fault_score import Injected, Score, score
 from detection.rule_faults import RULES, judge_rules
 from floorlog.core.detect.panel import Panel
+from floorlog.core.detect.unit_error import BAR, CELSIUS, FAHRENHEIT, KPA, PSI, UNKNOWN
 from floorlog.core.reading import Anomaly, Readings
 from floorlog.core.rules import Rules
 
@@ -94,6 +95,19 @@ def make(kind: str, number: int, seed: int) -> Series:
     return Series(value, missing, Injected(kind, style, begin, end, size))
 
 
+MISTAKES: tuple[tuple[int, float, float], ...] = (
+    (UNKNOWN, 10, 0),
+    (UNKNOWN, 0.1, 0),
+    (UNKNOWN, 1000, 0),
+    (UNKNOWN, 0.001, 0),
+    (CELSIUS, 1.8, 32),
+    (FAHRENHEIT, 1 / 1.8, -32 / 1.8),
+    (BAR, 100, 0),
+    (BAR, 14.5037738, 0),
+    (PSI, 0.0689475729, 0),
+    (KPA, 0.145037738, 0),
+)
+"""What the series measures, and factor and offset that a value is wrong by."""
 Inject = Callable[[Floats, NDArray[np.bool_], int, float, np.random.Generator], tuple[int, float]]
 
 
@@ -163,20 +177,13 @@ def _dropout(
 def _unit_error(
     value: Floats, missing: NDArray[np.bool_], begin: int, sigma: float, chance: np.random.Generator
 ) -> tuple[int, float]:
-    """For 20 to 120 readings in another unit: ×10, ×1000, °F for °C, kPa or psi for bar."""
+    """For 20 to 120 readings in another unit than the catalogue names; size: which of MISTAKES."""
     del missing, sigma
     end = begin + int(chance.integers(20, 121))
-    factor, offset = [
-        (10, 0),
-        (0.1, 0),
-        (1000, 0),
-        (0.001, 0),
-        (1.8, 32),
-        (100, 0),
-        (14.5037738, 0),
-    ][int(chance.integers(7))]
+    size = int(chance.integers(len(MISTAKES)))
+    _, factor, offset = MISTAKES[size]
     value[begin:end] = value[begin:end] * factor + offset
-    return end, float(factor)
+    return end, float(size)
 
 
 INJECT: dict[str, Inject] = {
@@ -195,6 +202,9 @@ def judge(series: list[Series]) -> list[list[Anomaly]]:
     panel = Panel()
     count = len(series)
     rules, kind = Rules.empty(count), np.zeros(count, np.int8)
+    for row, each in enumerate(series):
+        if each.fault is not None and each.fault.kind == "unit_error":
+            rules.quantity[row] = MISTAKES[int(each.fault.size)][0]
     found: list[list[Anomaly]] = [[] for _ in series]
     for some, clock_s in _batches(series):
         fresh = np.ones(len(some), np.bool_)

@@ -14,11 +14,11 @@ from floorlog.core.detect.detector import (
 )
 from floorlog.core.detect.logarithm import log10
 
-RUN_MIN = 15.0
+RUN_MIN = 18.0
 """Equal readings below which nothing is stuck."""
 LASTED_MIN_S = 10.0
 """And seconds."""
-TAIL = 6.0
+TAIL = 7.0
 """−log10 of the probability of a run so much longer than the longest of all before it."""
 SCORE_MIN = 8.0
 """−log10 of the probability of so long a run, below which it is stuck."""
@@ -26,7 +26,7 @@ CHANGE_MAX = 0.97
 """More surely than this no value changes from one reading to the next."""
 FORGET = 1.0 / 65536.0
 """How fast the longest usual run comes down, a run."""
-CHANGES_MIN = 60.0
+CHANGES_MIN = 240.0
 """Changes to be seen before a series is judged."""
 RARE_MAX = 15
 """No rarer than this is said of a run."""
@@ -38,15 +38,16 @@ class Stuck(Detector):
     Learns the mean and the longest usual run of equal readings (a decaying maximum), so that
     quantised series, which keep their value for many readings, are judged by how long they usually
     do. If each reading changed with the same chance, a run of n would have the probability
-    (1 − 1 / mean run) to the power n. Stuck is a run of 15 readings and 10 s or more, less probable
-    than 1 in 10^8, and 6 / log10(runs so far) times the longest usual one: runs that are spread
+    (1 − 1 / mean run) to the power n. Stuck is a run of 18 readings and 10 s or more, less probable
+    than 1 in 10^8, and 7 / log10(runs so far) times the longest usual one: runs that are spread
     wider than that law have a tail of their own. Constant series are never judged, nor is the value
-    at which the series rested for long the last time (a machine that is off). Score: −log10 of that
-    probability. Source: flat-line test of QARTOD (IOOS manual for real-time quality
-    control, test 8), with a learned in place of a fixed run length.
+    at which the series rested for long the last time (a machine that is off). Of low severity: it
+    asks for maintenance. Score: −log10 of that probability. Source: flat-line test of QARTOD (IOOS
+    manual for real-time quality control, test 8), with a learned in place of a fixed run length.
     """
 
     name = "stuck"
+    severity = 1
     learned = True
     memory = {  # noqa: RUF012 - declared ClassVar by Detector
         "changes": "f8",

@@ -56,16 +56,16 @@ MISTAKES = (
     Mistake("a thousand times too large", 0.001, 0.0, ()),
     Mistake("ten times too small", 10.0, 0.0, ()),
     Mistake("a thousand times too small", 1000.0, 0.0, ()),
-    Mistake("in °F instead of °C", 1 / 1.8, -32 / 1.8, (UNKNOWN, CELSIUS)),
-    Mistake("in °C instead of °F", 1.8, 32.0, (UNKNOWN, FAHRENHEIT)),
+    Mistake("in °F instead of °C", 1 / 1.8, -32 / 1.8, (CELSIUS,)),
+    Mistake("in °C instead of °F", 1.8, 32.0, (FAHRENHEIT,)),
     Mistake("in K instead of °C", 1.0, -273.15, (CELSIUS,)),
     Mistake("in °C instead of K", 1.0, 273.15, (KELVIN,)),
-    Mistake("in kPa instead of bar", 0.01, 0.0, (UNKNOWN, BAR)),
-    Mistake("in bar instead of kPa", 100.0, 0.0, (UNKNOWN, KPA)),
-    Mistake("in psi instead of bar", 1 / PSI_OF_BAR, 0.0, (UNKNOWN, BAR)),
-    Mistake("in bar instead of psi", PSI_OF_BAR, 0.0, (UNKNOWN, PSI)),
-    Mistake("in kPa instead of psi", PSI_OF_BAR / 100, 0.0, (UNKNOWN, PSI)),
-    Mistake("in psi instead of kPa", 100 / PSI_OF_BAR, 0.0, (UNKNOWN, KPA)),
+    Mistake("in kPa instead of bar", 0.01, 0.0, (BAR,)),
+    Mistake("in bar instead of kPa", 100.0, 0.0, (KPA,)),
+    Mistake("in psi instead of bar", 1 / PSI_OF_BAR, 0.0, (BAR,)),
+    Mistake("in bar instead of psi", PSI_OF_BAR, 0.0, (PSI,)),
+    Mistake("in kPa instead of psi", PSI_OF_BAR / 100, 0.0, (PSI,)),
+    Mistake("in psi instead of kPa", 100 / PSI_OF_BAR, 0.0, (KPA,)),
 )
 _FACTORS = np.array([mistake.factor for mistake in MISTAKES])[:, None]
 _OFFSETS = np.array([mistake.offset for mistake in MISTAKES])[:, None]
@@ -85,10 +85,11 @@ class UnitError(Detector):
     Learns level and spread (mean absolute deviation) of the values that are not far, by
     exponentially weighted means. When values jump away and each of 3 in a row, read as ten or a
     thousand times too large or too small, as °F for °C, or as kPa or psi for bar (and the ways
-    back), is where it always was, that is named. Which units are tried depends on the series' own;
-    where it has none all are. Score: how far the values are away, in spreads. After 1000 readings
-    the new level is taken as normal. Source: unit checks of data-quality rules, as in ISO 8000-61,
-    made relative to the series' own past.
+    back), is where it always was, that is named. Other units are tried only where the series' own
+    is known, by the catalogue or its readings: a machine at 20 when off and at 68 when on is none
+    of it. Score: how far the values are away, in spreads. After 1000 readings the new level is
+    taken as normal. Source: unit checks of data-quality rules, as in ISO 8000-61, made relative to
+    the series' own past.
     """
 
     name = "unit_error"
