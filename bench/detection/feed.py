@@ -80,9 +80,8 @@ def held(recording: Recording, found: Sequence[Found], severity: int = 1) -> NDA
 
 def _group(rules: Rules, owner: Sequence[tuple[int, int]]) -> None:
     """A recording is an asset."""
-    if hasattr(rules, "asset"):
-        rules.asset[:] = [at for at, _ in owner]
-        rules.changed()
+    rules.asset[:] = [at for at, _ in owner]
+    rules.changed()
 
 
 def _batches(

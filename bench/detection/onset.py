@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from detection.sets import Recording
 
 Rows = Sequence[int]
+ONSET_S = 60.0
+"""Findings of an asset that follow each other faster are one onset."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +36,32 @@ class Onsets:
 
 
 def onsets(
-    recordings: Sequence[Recording], alarms: Sequence[Rows], within_s: float, *, first: bool
+    recordings: Sequence[Recording], alarms: Sequence[Rows], within_s: float, early_s: float = 0.0
 ) -> Onsets:
-    """Count events with an alarm within `within_s` of their begin, and alarms outside events.
+    """Count events with an alarm in time, and false onsets of the asset.
 
     Args:
-        recordings: the files.
-        alarms: per file, rows at which an alarm begins.
+        recordings: the files, one asset each.
+        alarms: per file, rows at which a finding of any of its sensors begins.
         within_s: how late an alarm may be.
-        first: only what is before a file's last event's end counts against it (3W: what follows
-            the event is not labelled).
+        early_s: an alarm up to so long before an event is neither caught nor false.
 
-    An alarm within an event but too late is neither caught nor false. Hours are those judged.
+    An onset of an asset is a finding that begins when none of it began in the minute before. An
+    alarm within an event but too late is neither caught nor false. Hours are all that is recorded.
     """
     events = caught = false = 0
     hours = 0.0
     delays: list[float] = []
     for recording, rows in zip(recordings, alarms, strict=True):
         ts_s, abnormal = recording.ts_s, recording.abnormal()
-        end = len(recording)
-        if first and recording.spans:
-            end = recording.spans[-1][1]
-        hours += recording.hours() * end / len(recording)
-        false += sum(not abnormal[row] for row in rows if row < end)
+        hours += recording.hours()
+        begins = [ts_s[begin] for begin, _ in recording.spans]
+        last = -np.inf
+        for row in sorted(rows):
+            early = any(0 < begin - ts_s[row] <= early_s for begin in begins)
+            if not abnormal[row] and not early:
+                false += bool(ts_s[row] - last > ONSET_S)
+                last = ts_s[row]
         for begin, until in recording.spans:
             events += 1
             late = [ts_s[row] - ts_s[begin] for row in rows if begin <= row < until]

@@ -241,8 +241,9 @@ class SeriesRules(Rules):
     """The catalogue's rules by row, with what `validate` needs beside the detectors' numbers."""
 
     __slots__ = (
-        "_accepted", "_catalogue", "_spans", "_unit_codes", "_waiting", "_waiting_series",
-        "_waiting_units", "allowed", "kind", "limited", "listed_unit", "unit_code", "unknown",
+        "_accepted", "_assets", "_catalogue", "_spans", "_unit_codes", "_waiting",
+        "_waiting_series", "_waiting_units", "allowed", "kind", "limited", "listed_unit",
+        "unit_code", "unknown",
     )  # fmt: skip
 
     kind: NDArray[np.int8]  # by row: what the catalogue wants, -1 = either
@@ -258,6 +259,7 @@ class SeriesRules(Rules):
         self._catalogue = catalogue
         self._accepted = catalogue.acts.accepted_us()
         self._spans = catalogue.acts.spans()
+        self._assets: dict[str, int] = {}
         self._unit_codes: dict[str, int] = {}
         # State not yet registered → column of codes and row; series not yet seen → column and row.
         self._waiting: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -315,6 +317,8 @@ class SeriesRules(Rules):
         return bool(ready)
 
     def _cover_row(self, row: int, device: str, metric: str) -> None:
+        asset = self._catalogue.asset(device)
+        self.asset[row] = self._assets.setdefault(asset, len(self._assets))
         self.unknown[row] = self._catalogue.strict and not self._catalogue.knows(device, metric)
         self._cover_acts(row, device, metric)
         asked = self._catalogue.metric(device, metric)

@@ -1,5 +1,6 @@
 """The detectors: one file each, one line each in this registry."""
 
+from floorlog.core.detect.asset_shift import AssetShift
 from floorlog.core.detect.detector import Detector
 from floorlog.core.detect.deviation import Deviation
 from floorlog.core.detect.flat_line import FlatLine
@@ -31,8 +32,11 @@ DETECTORS: tuple[Detector, ...] = (
 SILENCE = Silence()
 """Always there, beside the others: it judges the clock, not values."""
 
+ASSET_SHIFT = AssetShift()
+"""Judges the sensors of an asset together, by what the learned detector says of each."""
+
 RANKED = frozenset(
-    {"lolo", "lo", "hi", "hihi", SILENCE.name}
+    {"lolo", "lo", "hi", "hihi", SILENCE.name, ASSET_SHIFT.name}
     | {each.name for each in DETECTORS}
     | {view.name for view in VIEWS}
 )
@@ -45,7 +49,7 @@ def describe() -> str:
         "# Detectors",
         "What finds anomalies, in the words of the code. A finding has a start and an end.",
     ]
-    every: list[Detector | Silence] = [*DETECTORS, SILENCE]
+    every: list[Detector | Silence | AssetShift] = [*DETECTORS, SILENCE, ASSET_SHIFT]
     for detector in sorted(every, key=lambda each: each.name):
         severity = ("low", "medium", "high")[detector.severity - 1]
         lines += [

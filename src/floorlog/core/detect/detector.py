@@ -49,6 +49,7 @@ class Verdict:
     since: Times | None = None  # µs UTC: when it began to be so; the reading's ts when not given
     part: NDArray[np.int8] | None = None  # which of the detector's parts leads, where `on`
     shares: NDArray[np.float32] | None = None  # shape (parts, readings): each part's score
+    levels: tuple[Floats, ...] = ()  # where blocks end: how far the level is, its mean, the usual
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,10 @@ RARE_MAX = 6
 SHARE_MIN = 0.5  # of the leading view's score, from which on another one is named beside it
 
 
+LEVEL_FIELDS = ("far", "now", "mean")
+"""What the view shift keeps of a series' level, for the asset that it belongs to."""
+
+
 class View(Protocol):
     """One learned way to look at a series.
 
@@ -113,9 +117,10 @@ class Learned(Detector):
             "scores": f"f8:{len(self.views)}",
         }
         for view in self.views:
-            own = {**calibrate.FIELDS, **view.memory}
-            fields |= {f"{view.name}.{field}": kind for field, kind in own.items()}
+            fields |= {f"{view.name}.{field}": kind for field, kind in view.memory.items()}
+            fields |= {_tail(view.name, field): kind for field, kind in calibrate.FIELDS.items()}
         self.memory = fields  # type: ignore[misc]  # as its views need
+        self.leveller = next((name for name in self.parts if name == "shift"), None)
         self._single = self.parts.index("spike") if "spike" in self.parts else None
 
     def judge_blocks(
@@ -198,7 +203,7 @@ class Learned(Detector):
         if self._single is None:
             return
         view = self.views[self._single]
-        tail = _part(memory, view.name, calibrate.FIELDS)
+        tail = {field: memory[_tail(view.name, field)] for field in calibrate.FIELDS}
         worth = np.flatnonzero(far > tail["quantile"][rank])
         if not len(worth):
             return
@@ -226,8 +231,10 @@ class Learned(Detector):
         top = np.full(len(place), -SCORE_MAX)
         lead, expected = np.zeros(len(place), np.int8), block.level
         for which, view in enumerate(self.views):
-            stat, wanted, new = view.measure(block, _part(memory, view.name, view.memory))
-            tail = _part(memory, view.name, calibrate.FIELDS)
+            stat, wanted, new = view.measure(
+                block, {field: memory[f"{view.name}.{field}"] for field in view.memory}
+            )
+            tail = {field: memory[_tail(view.name, field)] for field in calibrate.FIELDS}
             score = calibrate.score(tail, stat, view.floor)
             calibrate.learn(tail, stat, gate, new)
             kept = memory["scores"][which]
@@ -254,6 +261,9 @@ class Learned(Detector):
         memory["raised"] += begun * RAISE
         memory["held"][:] = begun | ((memory["held"] > 0.0) & stay)
         gathering.clear(memory)
+        if self.leveller is not None:
+            for name, column in zip(LEVEL_FIELDS, answer.levels, strict=True):
+                column[place] = memory[f"{self.leveller}.{name}"]
 
 
 def _ready(memory: Memory) -> Flags:
@@ -275,6 +285,7 @@ class _Answer:
         self.score, self.expected = np.zeros(count), sample.previous.copy()
         self.part = np.zeros(count, np.int8)
         self.scores = np.zeros((views, count), np.float32)
+        self.levels = tuple(np.full(count, np.nan) for _ in LEVEL_FIELDS)  # NaN = no block ended
 
     def begin(
         self, place: Places, score: Floats, expected: Floats, part: NDArray[np.int8] | Places
@@ -289,9 +300,11 @@ class _Answer:
     def verdict(self) -> Verdict:
         """What was found."""
         return Verdict(
-            self.on, self.score, self.expected, stay=self.stay, part=self.part, shares=self.scores
-        )
+            self.on, self.score, self.expected, stay=self.stay, part=self.part, shares=self.scores,
+            levels=self.levels,
+        )  # fmt: skip
 
 
-def _part(memory: Memory, name: str, fields: Mapping[str, str]) -> Memory:
-    return {field: memory[f"{name}.{field}"] for field in fields}
+def _tail(view: str, field: str) -> str:
+    """Where a view's tail keeps a field: apart from what the view itself keeps."""
+    return f"{view}:{field}"

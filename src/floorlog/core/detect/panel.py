@@ -7,8 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from floorlog.core.detect import DETECTORS, SILENCE, acceptance, cadence, context, hold, severity
+from floorlog.core.detect import (
+    ASSET_SHIFT,
+    DETECTORS,
+    SILENCE,
+    acceptance,
+    asset_shift,
+    cadence,
+    context,
+    hold,
+    severity,
+)
 from floorlog.core.detect.arrivals import Arrivals
+from floorlog.core.detect.asset_shift import Levels
 from floorlog.core.detect.cells import Cells
 from floorlog.core.detect.detector import (
     NEVER,
@@ -24,7 +35,7 @@ from floorlog.core.detect.detector import (
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.rounds import Places, Rounds
 from floorlog.core.reading import Anomaly, Kind, Readings
-from floorlog.core.rules import Rules
+from floorlog.core.rules import NONE, Rules
 
 BAD = np.uint32(0x80000000)
 """The bit of an OPC UA status code that says: do not use the value."""
@@ -38,6 +49,10 @@ FEED = {
     "wait_count": "f8",  # cadence by time stamps
     "wait_peak_s": "f8",
 }
+NO_LEVELS = Levels(
+    np.zeros(0, np.intp), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0),
+    np.zeros(0),
+)  # fmt: skip
 KINDS = (Kind.NUMBER, Kind.STATE)
 
 
@@ -65,6 +80,8 @@ class Panel:
             "context": (1, context.FIELDS),
             self._silence.name: (self._silence.version, self._silence.memory),
         }
+        if any(isinstance(detector, Learned) for detector in self._detectors):
+            sections[ASSET_SHIFT.name] = (ASSET_SHIFT.version, asset_shift.FIELDS)
         for detector in self._detectors:
             sections[detector.name] = (detector.version, detector.memory)
             held = {**hold.FIELDS, **(hold.PART if detector.parts else {})}
@@ -75,6 +92,7 @@ class Panel:
         self._revision = -1
         self._asked: dict[str, object] = {}
         self._context: context.Asked | None = None
+        self._levels: list[Levels] = []
 
     def __len__(self) -> int:
         """Count of rows that have a state."""
@@ -110,7 +128,7 @@ class Panel:
             if len(readings):
                 gone = self._feed(readings, fresh, rules, kind, found)
             self._clock_s = max(self._clock_s, clock_s)
-            self._tick(gone, found)
+            self._tick(gone, rules, found)
         severity.rank(found, rules)
         found.sort(key=lambda event: (event.row, event.at, event.detector, event.phase))
         return found
@@ -235,6 +253,8 @@ class Panel:
             if verdict is not None:
                 _hush(detector, verdict, work.context)
                 found.extend(hold.follow(detector, held, work, verdict, asked))
+                if verdict.levels:
+                    self._levels.append(_levels(sample, verdict.levels))
         return found
 
     def _work(
@@ -322,12 +342,25 @@ class Panel:
         count = len(sample.row)
         return Verdict(np.zeros(count, np.bool_), np.zeros(count), sample.previous)
 
-    def _tick(self, gone: Places, found: list[Anomaly]) -> None:
+    def _assets(self, rules: Rules, found: list[Anomaly]) -> None:
+        """Judge the assets of every arrival second that has passed."""
+        if ASSET_SHIFT.name not in self._cells.sections:
+            return
+        memory = self._cells.columns(ASSET_SHIFT.name)
+        asset = rules.asset[: len(self)]
+        if len(asset) < len(self):
+            asset = np.append(asset, np.full(len(self) - len(asset), NONE, np.int32))
+        for levels in self._levels or (NO_LEVELS,):
+            found.extend(ASSET_SHIFT.follow(memory, levels, asset, self._clock_s))
+        self._levels = []
+
+    def _tick(self, gone: Places, rules: Rules, found: list[Anomaly]) -> None:
         """What the clock reveals; findings of series that fell silent end."""
         memory = self._cells.columns("silence")
         everyone = np.arange(len(self))
         events, lapsed = self._silence.due(memory, everyone, self._clock_s)
         found.extend(events)
+        self._assets(rules, found)
         lapsed[gone] = True
         rows = np.flatnonzero(lapsed)
         if not len(rows):
@@ -336,6 +369,16 @@ class Panel:
         for detector in self._detectors:
             held = self._cells.columns(detector.name + HELD)
             found.extend(hold.lapse(detector, held, rows, feed["usable_ts"], feed["usable_value"]))
+
+
+def _levels(sample: Sample, columns: tuple[Floats, ...]) -> Levels:
+    """Where blocks ended, and with them what is known of levels."""
+    far, now, usual = columns
+    ended = np.flatnonzero(far == far)  # noqa: PLR0124 - NaN alone differs from itself
+    return Levels(
+        sample.row[ended], sample.ts[ended], sample.arrival_s[ended], far[ended], now[ended],
+        usual[ended],
+    )  # fmt: skip
 
 
 def _hush(detector: Detector, verdict: Verdict, around: context.Context | None) -> None:

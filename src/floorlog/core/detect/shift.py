@@ -5,11 +5,11 @@ import numpy as np
 from floorlog.core.detect.block import Block
 from floorlog.core.detect.detector import SCORE_MAX, Flags, Floats, Memory
 
-WINDOWS = 32
+WINDOWS = 64
 """Windows that are remembered; a power of two."""
-WINDOWS_MIN = 20.0
+WINDOWS_MIN = 32.0
 FAR = 5.0  # from here on the windows are not taken in …
-NEAR = 3.0  # … until the level is back to here
+NEAR = 2.5  # … until the level is back to here
 FLOOR = 0.1
 """The scale is at least this part of the slow scale."""
 APART_MAX = 1e140
@@ -17,7 +17,7 @@ FROZEN_MAX = 64.0  # or for so many windows: then it is a new normal, and learne
 
 
 class Shift:
-    """The mean of the newest window, far from those of the 32 windows before.
+    """The mean of the newest window, far from those of the 64 windows before.
 
     Windows of 16 readings (shift) or of 96 (drift). Scale: the windows' standard deviation,
     floored by a part of the slow scale and of the smallest step. While the level is far, the
@@ -44,6 +44,7 @@ class Shift:
             "mean": "f8",
             "scale": "f8",
             "frozen": "f8",  # windows since the level was found far; 0 = it is not
+            "far": "f8",  # the statistic of the last block
         }
 
     def phrase(self) -> str:
@@ -60,6 +61,7 @@ class Shift:
         z = np.abs(now - memory["mean"]) / np.maximum(memory["scale"], floor) * few
         ready = count >= WINDOWS_MIN
         stat = np.where(ready, np.minimum(z, SCORE_MAX), 0.0)
+        memory["far"][:] = stat
         frozen = memory["frozen"]
         np.copyto(frozen, 1.0, where=(frozen == 0.0) & (stat >= FAR))
         expected = np.where(ready, memory["mean"], block.level)

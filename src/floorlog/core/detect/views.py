@@ -10,6 +10,6 @@ VIEWS = (
     Novelty("novelty", 1),
     Novelty("slow_novelty", 2),
     Daily(),
-    Shift("shift", 3, "a new level"),
+    Shift("shift", 4, "a new level"),
     Shift("drift", 24, "a level that has wandered away"),
 )

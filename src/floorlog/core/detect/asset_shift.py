@@ -1,0 +1,155 @@
+"""Asset shift: sensors of one asset whose levels move away from before, taken together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from floorlog.core.detect.detector import NEVER, Floats, Memory, Times, number, span
+from floorlog.core.detect.rounds import Places
+from floorlog.core.reading import MICROSECONDS, Anomaly
+
+FIELDS = {
+    "far": "f8",  # the series' distance from its windows of before, in their scales
+    "now": "f8",
+    "usual": "f8",
+    "ts": "i8",  # µs UTC of the reading that said so
+    "seen_s": "i8",  # its arrival
+    "waits": "f8",  # 1: not yet looked at with the others of its asset
+    "start": "i8",  # of the asset's finding, where this series led when it began
+    "calm": "i8",  # since when it is calm again
+    "peak": "f8",
+    "expected": "f8",
+}
+MEMBERS_MIN = 3
+"""An asset of fewer number series is judged by series alone."""
+TOP = ((1, 5.5), (2, 4.5))
+"""So many sensors, this far on average: a finding begins."""
+STAY = 3.0
+"""It goes on while any sensor is this far."""
+OFF_DELAY_S = 40.0
+AGE_S_MAX = 3600
+"""What a series said longer ago does not count."""
+
+
+@dataclass(slots=True)
+class Levels:
+    """Blocks that ended in a batch, as columns: where levels are."""
+
+    row: Places
+    ts: Times
+    arrival_s: Times
+    far: Floats
+    now: Floats
+    usual: Floats
+
+
+class AssetShift:
+    """The levels of an asset's sensors leave those of before: one far, or two quite far.
+
+    Each sensor's distance is that of the detector unusual's part shift: the newest 16 readings
+    against 64 windows before, in the windows' scales. The asset is judged as each arrival second
+    has passed, by the newest distance of each of its sensors: the farthest by 5.5 scales, or the
+    two farthest by 4.5 on average. One finding names the sensor that led, and goes on until all
+    are within 3 scales for 40 s. In history, where hours arrive in a second, only the state
+    at the end of each arrival second is seen. Score: the farthest distance.
+    Source: two-window change detection (Kifer, Ben-David and Gehrke, VLDB 2004), top-k over an
+    asset's sensors.
+    """
+
+    name = "asset_shift"
+    version = 1
+    severity = 1
+
+    def follow(
+        self, memory: Memory, levels: Levels, asset: NDArray[np.int32], clock_s: int
+    ) -> list[Anomaly]:
+        """Take a batch's levels in, second by second, and judge each second that has passed."""
+        found: list[Anomaly] = []
+        order = np.lexsort((levels.ts, levels.row, levels.arrival_s))
+        seconds = levels.arrival_s[order]
+        cuts = np.flatnonzero(np.diff(seconds)) + 1
+        for part in np.split(order, cuts) if len(order) else ():
+            found.extend(self._close(memory, asset, int(levels.arrival_s[part[0]])))
+            row = levels.row[part]
+            for name in ("far", "now", "usual", "ts"):
+                memory[name][row] = getattr(levels, name)[part]
+            memory["seen_s"][row] = levels.arrival_s[part]
+            memory["waits"][row] = 1.0
+        found.extend(self._close(memory, asset, clock_s))
+        return found
+
+    def reason(self, now: float, usual: float, others: int) -> str:
+        """The sensor that led, and how many moved with it."""
+        text = f"its level moved from about {number(usual)} to {number(now)}"
+        return f"{text}, and {others} more of the asset moved with it" if others else text
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _close(self, memory: Memory, asset: NDArray[np.int32], second: int) -> list[Anomaly]:
+        """Judge the assets that said something before this second and were not looked at since."""
+        waits = (memory["waits"] > 0.0) & (memory["seen_s"] < second)
+        if not waits.any():
+            return []
+        memory["waits"][waits] = 0.0
+        members = asset[: len(waits)]
+        touched = np.unique(members[waits])
+        touched = touched[touched >= 0]
+        if not len(touched):
+            return []
+        now_s = int(memory["seen_s"][waits].max())
+        count = int(members.max()) + 1
+        fresh = (memory["seen_s"] != NEVER) & (memory["seen_s"] >= now_s - AGE_S_MAX)
+        fresh &= members >= 0
+        rows = np.flatnonzero(fresh)
+        order = rows[np.lexsort((-memory["far"][rows], members[rows]))]
+        begins = np.searchsorted(members[order], np.arange(count))
+        sizes = np.bincount(members[order], minlength=count)
+        touched = touched[sizes[touched] >= MEMBERS_MIN]
+        on = np.zeros(len(touched), np.bool_)
+        total = np.zeros(len(touched))
+        for place in range(TOP[-1][0]):
+            total = total + memory["far"][order[begins[touched] + place]]
+            for size, limit in TOP:
+                if size == place + 1:
+                    on |= total >= limit * size
+        first = order[begins[touched]]
+        open_rows = np.flatnonzero(memory["start"] != NEVER)
+        lead = dict(zip(members[open_rows].tolist(), open_rows.tolist(), strict=True))
+        found: list[Anomaly] = []
+        for at in np.flatnonzero(on | np.isin(touched, members[open_rows])).tolist():
+            code, top = int(touched[at]), int(first[at])
+            mine = order[begins[code] : begins[code] + sizes[code]]
+            found.extend(self._judge(memory, top, mine, lead.get(code), on=bool(on[at])))
+        return found
+
+    def _judge(
+        self, memory: Memory, top: int, mine: Places, lead: int | None, *, on: bool
+    ) -> list[Anomaly]:
+        far, ts = float(memory["far"][top]), int(memory["ts"][mine].max())
+        if lead is None:
+            memory["start"][top], memory["calm"][top], memory["peak"][top] = ts, NEVER, far
+            memory["expected"][top] = memory["usual"][top]
+            others = int((memory["far"][mine] >= STAY).sum()) - 1
+            now, usual = float(memory["now"][top]), float(memory["usual"][top])
+            return [self._event(memory, top, "start", ts, self.reason(now, usual, max(others, 0)))]
+        memory["peak"][lead] = max(float(memory["peak"][lead]), far)
+        if on or far >= STAY:
+            memory["calm"][lead] = NEVER
+            return []
+        if memory["calm"][lead] == NEVER:
+            memory["calm"][lead] = ts
+        if ts - int(memory["calm"][lead]) < OFF_DELAY_S * MICROSECONDS:
+            return []
+        lasted_s = (ts - int(memory["start"][lead])) / MICROSECONDS
+        event = self._event(memory, lead, "end", ts, f"levels as before after {span(lasted_s)}")
+        memory["start"][lead] = memory["calm"][lead] = NEVER
+        memory["peak"][lead] = memory["expected"][lead] = 0.0
+        return [event]
+
+    def _event(self, memory: Memory, row: int, phase: str, at: int, reason: str) -> Anomaly:
+        peak = float(memory["peak"][row])
+        return Anomaly(
+            row, self.name, phase, int(memory["start"][row]), at, self.severity, peak,
+            float(memory["now"][row]), float(memory["expected"][row]), reason,
+        )  # fmt: skip
