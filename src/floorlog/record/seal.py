@@ -133,17 +133,13 @@ class Sealer:
 
     def step(self) -> int:
         """Do one swap; returns how many readings it moved, 0 when there is nothing to do."""
-        planned = self._plan()
-        if planned is None:
-            return 0
-        try:
-            return self._swap(planned)
-        except psycopg.errors.RaiseException as error:
-            self._refuse(planned, str(error))
-        except psycopg.Error as error:
-            if error.sqlstate != REFUSED:
-                raise
-            self._refuse(planned, str(error))
+        while (planned := self._plan()) is not None:
+            try:
+                return self._swap(planned)
+            except psycopg.Error as error:
+                if error.sqlstate != REFUSED:
+                    raise
+                self._refuse(planned, str(error))
         return 0
 
     def _refuse(self, step: Step, says: str) -> None:

@@ -1,18 +1,20 @@
 """Sealed readings: the same for every question as before, and a swap that refuses anything else."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from floorlog.core.protocol import Register
+from floorlog.core.protocol import Check, Load, Lookup, Register
 from floorlog.core.reading import Kind
 from floorlog.core.series import SeriesKey
+from floorlog.record import seal
 from floorlog.record.seal import Sealer
 from floorlog.store.link import Link
-from floorlog.store.migrate import KEEPER
+from floorlog.store.migrate import KEEPER, LOGIN_ROLES
 
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
@@ -115,3 +117,198 @@ def test_every_question_has_the_same_answer_before_during_and_after(
         assert record.run("SELECT count(*) FROM floorlog.open_row") == [(0,)]
         assert world.answers(*QUESTIONS) == expected
     assert record.run("SELECT sum(count) FROM floorlog.chunk") == [(len(expected[0]),)]
+
+
+def simple(record, hours: int = 3, step_s: int = 10) -> tuple[Any, Any, list[int]]:
+    """Three series at one reading in ten seconds, a batch of half an hour each; sealed in parts."""
+    store, lease = record.begin()
+    series = record.register(store, lease, 3)
+    for number in range(1, 2 * hours + 1):
+        begin = (number - 1) * HOUR // 2
+        rows = [
+            (one, begin + second * SECOND, round(20 + one + second / 100, 2))
+            for second in range(0, 1_800, step_s)
+            for one in series
+        ]
+        record.commit(store, record.batch(lease, number, rows))
+    return store, lease, series
+
+
+def sealed_all(sealer: Sealer) -> int:
+    steps = 0
+    while sealer.step():
+        steps += 1
+    assert sealer.refused == 0
+    return steps
+
+
+def test_late_readings_come_into_the_chunk_that_is_there(record, sealer_of) -> None:
+    """One more reading makes no chunk of its own; its batch and flag stay its own."""
+    store, lease, series = simple(record, hours=1)
+    sealer = sealer_of()
+    sealed_all(sealer)
+    before = record.run("SELECT series_id, slot, width, count FROM floorlog.chunk ORDER BY 1, 2, 3")
+    late = record.batch(lease, 3, [(series[1], 5 * SECOND + 7, 1.25)])
+    record.commit(store, replace(late, late=np.array([True])))
+    sealed_all(sealer)
+    after = record.run("SELECT series_id, slot, width, count FROM floorlog.chunk ORDER BY 1, 2, 3")
+    assert [row[:3] for row in after] == [row[:3] for row in before]
+    assert sum(row[3] for row in after) == sum(row[3] for row in before) + 1
+    found = record.run("SELECT value, flags, batch FROM floorlog.reading WHERE batch = 3")
+    assert found == [(1.25, 2, 3)]
+
+
+def test_slow_series_come_into_wider_chunks(record, sealer_of) -> None:
+    """Half hours of few readings become a day's chunk, or thirty days'."""
+    store, lease = record.begin()
+    (one,) = record.register(store, lease, 1)
+    for number in range(1, 60):
+        record.commit(store, record.batch(lease, number, [(one, number * HOUR, float(number))]))
+    sealed_all(sealer_of())
+    assert record.run("SELECT width, count FROM floorlog.chunk") == [(2, 59)]
+
+
+def test_what_is_touched_is_left_open(record, sealer_of) -> None:
+    """Until it was quiet for a while; or until it has waited long."""
+    simple(record, hours=1)
+    assert sealer_of(quiet_s=600, age_s=600).step() == 0
+    record.run("SELECT pg_sleep(0.01)")
+    assert sealer_of(quiet_s=0.001, age_s=600).step() > 0
+
+
+def bent(one: dict[str, Any], column: str, how: Callable[[Any], Any]) -> None:
+    assert one[column] is not None, f"{column} is not there to be bent"
+    one[column] = how(one[column])
+
+
+def swapped(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array[1:2], array[:1], array[2:]])
+
+
+BENDS = {
+    "value": lambda made: bent(made[0], "value_narrow", lambda v: v + np.int16(1)),
+    "order": lambda made: bent(made[0], "value_narrow", swapped),
+    "scale": lambda made: bent(made[0], "scale", lambda v: v * 10),
+    "time": lambda made: made[0].update(ts_narrow=np.eye(1, 180, 3, dtype=np.int16)[0]),
+    "batch": lambda made: made[0].update(number_narrow=np.ones(180, np.int16)),
+    "quality": lambda made: made[0].update(quality=np.full(180, 7, np.int64)),
+    "arrival": lambda made: made[0].update(arrived=np.ones(180, np.int32)),
+    "flags": lambda made: made[0].update(flags=np.ones(180, np.int16)),
+    "series": lambda made: bent(made[0], "series_id", lambda v: v + 100),
+    "shard": lambda made: bent(made[0], "lease_id", lambda v: v + 1),
+    "tick": lambda made: bent(made[0], "tick_us", lambda v: v * 7),
+    "shorter": lambda made: bent(made[0], "count", lambda v: v - 1),
+    "longer": lambda made: bent(made[0], "count", lambda v: v + 1),
+    "slot": lambda made: bent(made[0], "slot", lambda v: v + 1),
+    "width": lambda made: bent(made[0], "width", lambda v: v + 1),
+    "begin": lambda made: bent(made[0], "t_min", lambda v: v - 1_000_000),
+    "end": lambda made: bent(made[0], "t_max", lambda v: v + 1_000_000),
+    "first batch": lambda made: bent(made[0], "number_min", lambda v: v - 1),
+    "stored": lambda made: bent(made[0], "recorded_max", lambda v: v - 1),
+    "missing": lambda made: made.pop(),
+    "twice": lambda made: made.append(dict(made[0], part=1)),
+}
+
+
+@pytest.mark.slow
+def test_a_swap_that_would_change_anything_is_refused(record, sealer_of, monkeypatch) -> None:
+    """Whatever the keeper sends: readings, what finds them, one chunk too few or too many."""
+    simple(record, hours=1)
+    expected = sorted(record.run(VIEW), key=repr)
+    honest = seal.chunks_of
+    for name, bend in BENDS.items():
+
+        def dishonest(*arguments: Any, bend=bend) -> list[dict[str, Any]]:
+            made = honest(*arguments)
+            bend(made)
+            return made
+
+        monkeypatch.setattr(seal, "chunks_of", dishonest)
+        sealer = sealer_of()
+        assert sealer.step() == 0, name
+        assert sealer.refused > 0, name
+        assert record.run("SELECT count(*) FROM floorlog.chunk") == [(0,)], name
+        assert sorted(record.run(VIEW), key=repr) == expected, name
+
+
+def test_a_row_that_is_not_as_its_batch_says_is_not_sealed(record, sealer_of) -> None:
+    """Its clock would be lost with it."""
+    simple(record, hours=1)
+    record.run("UPDATE floorlog.open_row SET clock_s = clock_s + 1 WHERE number = 1")
+    sealer = sealer_of()
+    while sealer.step():
+        pass
+    assert sealer.refused == 1
+    assert record.run("SELECT count(*) FROM floorlog.open_row") == [(1,)]
+
+
+def test_only_the_keeper_may_swap(record) -> None:
+    """And it may do nothing else to chunks; the function's search path is fixed."""
+    function = "SELECT oid::regprocedure::text, prosecdef, proconfig FROM pg_proc"
+    ((name, is_definer, settings),) = record.run(f"{function} WHERE proname = 'seal'")
+    assert is_definer
+    assert "search_path=pg_catalog, pg_temp" in settings
+    for role in LOGIN_ROLES:
+        may = record.run("SELECT has_function_privilege(%s, %s, 'EXECUTE')", role, name)
+        assert may == [(role == KEEPER,)]
+        rights = "SELECT has_table_privilege(%s, 'floorlog.chunk', 'INSERT,UPDATE,DELETE,TRUNCATE')"
+        assert record.run(rights, role) == [(False,)]
+
+
+def test_lookups_and_take_over_find_what_is_sealed(record, sealer_of) -> None:
+    """Held readings, marks, and the tail above a snapshot: as from open rows."""
+    store, lease, series = simple(record, hours=2)
+    keys = [(series[0], 10 * SECOND), (series[2], HOUR), (series[1], 3)]
+    lookup = Lookup(
+        lease, 4, lease.version, (lease.lease_id,),
+        np.array([one for one, _ in keys], np.int32),
+        record.t0 + np.array([at for _, at in keys], np.int64),
+        np.full(3, lease.lease_id, np.int32), tuple(series),
+    )  # fmt: skip
+
+    def asked() -> tuple[list[Any], list[Any], list[Any]]:
+        found = store.lookup(lookup)
+        store.check(Check(lease))  # ends the open transaction
+        tail = store.load(Load(lease)).tail
+        return (
+            rows_of(found.held),
+            rows_of(found.marks),
+            [(batch.number, batch.clock_s, rows_of(batch.readings)) for batch in tail],
+        )
+
+    before = asked()
+    assert [len(part) for part in before] == [2, 3, 4]
+    sealed_all(sealer_of())
+    assert asked() == before
+
+
+def rows_of(readings: Any) -> list[tuple[Any, ...]]:
+    columns = (getattr(readings, name).tolist() for name in readings.__slots__)
+    return sorted(zip(*columns, strict=True))
+
+
+def test_points_keep_extremes_and_counts(record, sealer_of) -> None:
+    """The same out of readings, minutes and whole chunks; conflicts do not stand."""
+    store, lease, series = simple(record, hours=3)
+    low = record.batch(lease, 7, [(series[0], HOUR + 123_000, -50.0)], quality=7)
+    record.commit(store, low)
+    conflict = record.batch(lease, 8, [(series[0], HOUR, 999.0)])
+    record.commit(store, replace(conflict, conflict=np.array([True])))
+    ask = (
+        "SELECT min(low), max(high), sum(readings), sum(mean * readings), sum(good * readings),"
+        " count(*) FROM floorlog.points('press-0', 'level', '2026-01-01', '2026-01-01T03:00Z', %s)"
+    )
+    hours = "SELECT * FROM floorlog.hours('2026-01-01', '2026-01-01T03:00Z') ORDER BY 1, 2"
+    opened = [record.run(ask, n)[0] for n in (1, 6, 100, 5_000)]
+    by_hour = record.run(hours)
+    sealed_all(sealer_of())
+    for n, before in zip((1, 6, 100, 5_000), opened, strict=True):
+        found = record.run(ask, n)[0]
+        assert found[:3] == (-50.0, before[1], 3 * 360 + 1)
+        assert found[1] < 999
+        assert found[3:5] == pytest.approx(before[3:5], rel=1e-6)
+        assert found[5] <= n
+    found = record.run(hours)
+    assert len(found) == 9
+    assert [row[:5] for row in found] == [row[:5] for row in by_hour]
+    assert [row[6:] for row in found] == [row[6:] for row in by_hour]
