@@ -46,3 +46,21 @@ SELECT EXISTS (
     SELECT FROM floorlog.series AS s
     WHERE s.device = %(device)s AND (%(metric)s::text IS NULL OR s.metric = %(metric)s)
 ), floorlog.to_us(clock_timestamp());
+
+-- :name readings_now
+-- Readings of one series beside their corrections.
+SELECT floorlog.to_us(ts), value, text, quality, flags, floorlog.to_us(recorded_at), corrected_value, corrected_text,
+    corrected_quality
+FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
+ORDER BY ts, flags & 1, recorded_at LIMIT %(rows_max)s;
+
+-- :name readings_as_of
+-- The same as of a size of the log.
+SELECT floorlog.to_us(ts), value, text, quality, flags, floorlog.to_us(recorded_at), corrected_value, corrected_text,
+    corrected_quality
+FROM floorlog.readings_as_of(%(device)s, %(metric)s, %(from_time)s, %(to_time)s, %(log_size)s::int8)
+ORDER BY ts, flags & 1, recorded_at LIMIT %(rows_max)s;
+
+-- :name log_size_at
+-- The size that the log had at a moment.
+SELECT floorlog.log_size_at(%(moment)s);

@@ -71,7 +71,7 @@ SELECT metric FROM floorlog.series WHERE device = %(device)s ORDER BY metric;
 
 -- :name readings_at
 -- The readings of a series at one time: the batch, value, name of the state, quality, flags of each.
-SELECT shard, batch, value, text, quality, flags
+SELECT shard, batch, value, text, quality, flags & 3
 FROM floorlog.readings(%(device)s, %(metric)s, floorlog.from_us(%(ts_us)s), floorlog.from_us(%(ts_us)s + 1))
 ORDER BY flags & 1, recorded_at, shard, batch;
 

@@ -6,7 +6,7 @@ SELECT pg_try_advisory_lock(4706885);
 
 -- :name sequence
 -- Give positions to what has none yet, up to so many; the size of the log.
-SELECT floorlog.sequence(%(leaves_max)s::int4) FROM floorlog.sequence_events(%(leaves_max)s::int4);
+SELECT floorlog.sequence(%(leaves_max)s::int4) + floorlog.sequence_events(%(leaves_max)s::int4);
 
 -- :name log_size
 -- How many leaves the log has, by its last position.

@@ -1,6 +1,7 @@
 """What people do to the record: corrections beside readings that stay, names that can go."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from written import Written
@@ -8,6 +9,7 @@ from written import Written
 from floorlog.errors import InputError, ServiceError
 from floorlog.record.act import erase_name, people
 from floorlog.record.correct import correct
+from floorlog.record.known import readings
 from floorlog.record.verify import verify
 from floorlog.store.migrate import OPERATOR, READER
 
@@ -44,6 +46,77 @@ def test_a_correction_is_a_row_of_its_own(written) -> None:
     leaf = "SELECT count(*) FROM floorlog.log_leaf WHERE kind = 22 AND id = %s"
     assert written.run(leaf, made.correction_id) == [(1,)]
     assert is_intact(written)
+
+
+def test_readers_show_the_reading_and_its_correction(written) -> None:
+    """The view and both functions: flag 4 and what it should have been, on what stands alone."""
+    ((device, metric, at, value, *_),) = written.run(NEWEST, False)
+    made = "SELECT value, corrected_value, corrected_quality, flags & 4 FROM floorlog."
+    of_one = f"readings('{device}', '{metric}', floorlog.from_us({at}), floorlog.from_us({at + 1}))"
+    of_all = f"readings(floorlog.from_us({at}), floorlog.from_us({at + 1}))"
+    for source in ("reading", of_one, of_all):
+        rows = written.run(
+            f"{made}{source} WHERE device_id = %s AND metric = %s AND floorlog.to_us(ts) = %s"
+            " AND flags & 1 = 0",
+            device, metric, at,
+        )  # fmt: skip
+        assert [row[:2] + row[3:] for row in rows] == [(value, -0.5, 4)]
+    assert written.run("SELECT count(*) FROM floorlog.reading WHERE flags & 4 = 4") == [(2,)]
+    ((text, corrected),) = written.run(
+        "SELECT text, corrected_text FROM floorlog.reading WHERE metric = 'm3' AND flags & 4 = 4"
+    )
+    assert (text != corrected, corrected) == (True, "false")
+
+
+def test_as_of_shows_what_was_known(written) -> None:
+    """By size of the log: readings appear with their entry, a correction with its own leaf."""
+    ((device, metric, at, value, *_),) = written.run(NEWEST, False)
+    dsn = written.dsn(READER)
+    leaf = "SELECT position FROM floorlog.log_leaf WHERE (kind, lease_id, id) = (%s, %s, %s)"
+    ((shard, batch),) = written.run(
+        "SELECT shard, batch FROM floorlog.reading WHERE device_id = %s AND metric = %s"
+        " AND floorlog.to_us(ts) = %s AND flags & 1 = 0",
+        device, metric, at,
+    )  # fmt: skip
+    ((entry,),) = written.run(leaf, 32, shard, batch)
+    ((correction,),) = written.run(leaf, 22, 0, 1)
+    assert entry < correction
+
+    def known(size: object) -> list[tuple]:
+        found = readings(dsn, device, metric, at, at + 1, as_of=str(size))
+        return [
+            (one.value, one.corrected, one.flags & 4) for one in found.readings if not one.flags & 1
+        ]
+
+    assert known(entry) == []
+    assert known(entry + 1) == known(correction) == [(value, None, 0)]
+    assert known(correction + 1) == [(value, -0.5, 4)]
+    ((size,),) = written.run("SELECT max(position) + 1 FROM floorlog.log_leaf")
+    whole = readings(dsn, device, metric, -(2**61), 2**61, as_of=str(size))
+    assert whole.readings == readings(dsn, device, metric, -(2**61), 2**61).readings
+    with pytest.raises(InputError, match="neither a size"):
+        known("yesterday")
+
+
+def test_as_of_a_moment_is_as_of_the_size_that_the_log_had(written) -> None:
+    """Just before and just after each time at which positions were given."""
+    dsn = written.dsn(READER)
+    ((device, metric, *_),) = written.run(NEWEST, False)
+    steps = written.run(
+        "SELECT recorded_at, max(position) + 1 FROM floorlog.log_leaf GROUP BY 1 ORDER BY 1"
+    )
+    assert len(steps) >= 3
+    before = 0
+    for at, size in steps:
+        for moment, expected in ((at - timedelta(microseconds=1), before), (at, size)):
+            found = readings(dsn, device, metric, 0, 1, as_of=moment.isoformat())
+            assert found.log_size == expected
+        before = size
+    ((count,),) = written.run(
+        "SELECT count(*) FROM floorlog.readings_as_of(%s, %s, '-infinity', 'infinity', %s)",
+        device, metric, steps[0][0] - timedelta(1),
+    )  # fmt: skip
+    assert count == 0
 
 
 def test_a_correction_of_a_state_may_name_a_new_one(written) -> None:
@@ -165,6 +238,10 @@ def test_commands(written, command) -> None:
     assert (found["was"], found["value"]) == (value, 4.5)
     text = command("correct", device, metric, time, "--quality", "0x40000000", *said)
     assert "quality 0x40000000" in text
+    shown = command("readings", device, metric, "--from", time, role=READER)
+    assert f"corrected: {value} (0x40000000)" in shown
+    shown = json.loads(command("readings", device, metric, "--as-of", "0", "--json", role=READER))
+    assert (shown["log_size"], shown["readings"]) == (0, [])
     assert "Di" in {one["name"] for one in json.loads(command("person", "list", "--json"))}
     assert "no name any more" in command(
         "person", "erase", "Di", "--yes", "--reason", "x", "--by", "Bob"
