@@ -22,7 +22,7 @@ ADDED = {
         "conflict", "gap", *MARKED,
     },
     OPERATOR: {"audit_event", "catalogue"},
-    KEEPER: {"log_leaf", "note", "audit_event"},
+    KEEPER: {"log_leaf", "note"},  # and events that are no policy: see below
     READER: set(),
 }  # fmt: skip
 TRY = """
@@ -272,3 +272,18 @@ def test_temporary_things_shadow_nothing(filled, role) -> None:
         held = "SELECT count(*) FROM floorlog.correction WHERE value = 9"
         assert filled.run(held) == [(1,)]
         assert filled.run("SELECT count(*) FROM floorlog.person WHERE name = 'Zoe'") == [(0,)]
+
+
+def test_policies_are_the_operators_alone(record) -> None:
+    """The keeper tells of what it did, and cannot say what may expire."""
+    event = "INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('p', %s, '{}')"
+    policies = ("retention.set", "hold.place", "hold.release")
+    with record.connect(KEEPER) as keeper:
+        keeper.execute(event, ["recover"])
+        for action in policies:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                keeper.execute(event, [action])
+    with record.connect(OPERATOR) as operator:
+        for action in policies:
+            operator.execute(event, [action])
+    assert record.run("SELECT count(*) FROM floorlog.audit_event") == [(1 + len(policies),)]
