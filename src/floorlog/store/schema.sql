@@ -685,7 +685,9 @@ COMMENT ON COLUMN chunk.bin_good IS 'derived: count of those with quality Good p
 -- Shard and number as one number, so that a span of a shard's batches is one span.
 CREATE INDEX chunk_batches ON chunk USING gist (
     int8range((lease_id::int8 << 40) + number_min, (lease_id::int8 << 40) + number_max, '[]'));
-CREATE INDEX chunk_slot ON chunk (width, slot, t_max, t_min);
+-- An expression, so that only a question about all series can take this index: the planner must not
+-- guess which is better where the series is known.
+CREATE INDEX chunk_slot ON chunk ((width::int4), slot);
 -- Small chunks of narrow slots: those that may be joined into wider ones.
 CREATE INDEX chunk_small ON chunk (width, slot, series_id) WHERE count < 256 AND width < 2;
 
@@ -730,7 +732,7 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT c.* FROM floorlog.slots(from_us, to_us) AS p
     CROSS JOIN LATERAL (
         SELECT k.* FROM floorlog.chunk AS k
-        WHERE k.width = p.width AND k.slot BETWEEN p.first_slot AND p.last_slot
+        WHERE k.width::int4 = p.width::int4 AND k.slot BETWEEN p.first_slot AND p.last_slot
             AND k.t_max >= from_us AND k.t_min <= to_us
         OFFSET 0
     ) AS c

@@ -1,0 +1,77 @@
+"""How many chunks a question touches: those of its range, and two more of each series at most."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import psycopg
+import pytest
+
+from floorlog.store.arrays import adapt
+from floorlog.store.migrate import READER
+from floorlog.store.queries import sql
+
+HALF_HOUR = 1_800_000_000
+SLOTS = 10 * 48
+SERIES = 3
+START = datetime(2026, 1, 1, tzinfo=UTC)
+BEGIN = START + timedelta(days=4, minutes=10)
+END = BEGIN + timedelta(hours=1)
+OF_ONE = {"device": "press-0", "metric": "level"}
+SPAN = {"from_time": BEGIN, "to_time": END}
+# By query: its parameters, how many series it asks for, and how many half hours.
+QUERIES = {
+    "readings_of_series": ({**OF_ONE, **SPAN, "rows_max": 10**6}, 1, 3),
+    "readings_in_span": ({**SPAN, "rows_max": 10**6}, SERIES, 3),
+    "last_values": ({}, SERIES, 2),  # looks again up to four times, each further back
+}
+CALLS = {
+    "SELECT * FROM floorlog.points('press-0', 'level', %(from_time)s, %(to_time)s, 20)": 1,
+    "SELECT * FROM floorlog.hours(%(from_time)s, %(to_time)s)": SERIES,
+}
+
+
+def touched(connection: psycopg.Connection) -> int:
+    """Chunks that this session has read so far."""
+    row = connection.execute(
+        "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+        " WHERE relname = 'chunk'"
+    ).fetchone()
+    return int(row[0])
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_no_question_touches_more_chunks_than_its_range_needs(record, analyzed) -> None:
+    """Of ten days of half hours of three series; also with a plan that is kept for any times."""
+    store, lease = record.begin()
+    series = record.register(store, lease, SERIES)
+    record.commit(store, record.batch(lease, 1, []))
+    record.run(
+        "INSERT INTO floorlog.chunk (t_min, t_max, number_min, number_max, recorded_min,"
+        " recorded_max, lowest, highest, average, series_id, slot, lease_id, count, tick_us, scale,"
+        " newest, standing, good, width, part, value_narrow)"
+        " SELECT t, t + 60000000, 1, 1, '-infinity', 'infinity', 1, 2, 1.5, s, t / 1800000000, %s,"
+        " 2, 1000000, 1, 2, 2, 2, 0, 0, '{1,2}'"
+        " FROM unnest(%s::int4[]) AS s, (SELECT %s + n * 1800000000::int8 AS t"
+        " FROM generate_series(0, %s) AS n) AS slots",
+        lease.lease_id, series, record.t0, SLOTS - 1,
+    )  # fmt: skip
+    newest = record.t0 + (SLOTS - 1) * HALF_HOUR
+    record.run("UPDATE floorlog.series_home SET newest_window = %s", newest // 300_000_000)
+    record.run("ANALYZE floorlog.chunk" if analyzed else "SELECT")
+    with psycopg.connect(record.dsn(READER)) as connection:
+        adapt(connection)
+        asked = [(sql(name), *rest) for name, rest in QUERIES.items()]
+        asked += [(call, SPAN, count, 3) for call, count in CALLS.items()]
+        for query, values, count, slots in asked:
+            for _ in range(7):  # beyond the five after which a plan is kept for any parameters
+                before = touched(connection)
+                assert connection.execute(query, values, prepare=True).fetchall(), query
+                assert touched(connection) - before <= count * (slots + 2), query
+        slots = (newest // HALF_HOUR) - np.arange(4)
+        keys = {
+            "series": np.full(4, series[0], np.int32), "widths": np.zeros(4, np.int16),
+            "slots": slots.astype(np.int32), "begin": 0, "end": 2**62,
+        }  # fmt: skip
+        before = touched(connection)
+        assert len(connection.execute(sql("chunks_in_slots"), keys).fetchall()) == 4
+        assert touched(connection) - before <= 6
