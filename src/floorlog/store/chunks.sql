@@ -47,3 +47,7 @@ CROSS JOIN LATERAL (
 SELECT b.lease_id, b.number, b.clock_s
 FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS a (lease_id, number)
 JOIN floorlog.batch AS b ON b.lease_id = a.lease_id AND b.number = a.number;
+
+-- :name bar_expiry
+-- Let no step of expiry begin until this transaction ends; false where one is under way.
+SELECT pg_try_advisory_xact_lock_shared(4706887);

@@ -40,6 +40,7 @@ def look_up(
             sql("lock_homes"), {"homes": np.array(command.homes, np.int32)}, binary=True
         )
         homes = connection.execute(sql("homes"), {"series": wanted}, binary=True)
+        alone = connection.execute(sql("bar_expiry"), binary=True)
         rows = connection.execute(
             sql("rows_in_spans"), {"begins": begins, "ends": ends}, binary=True
         )
@@ -54,8 +55,16 @@ def look_up(
     rehomed = _rehome(connection, command, at_home, ended)
     if rehomed is not None:
         return rehomed
-    opened = _match(_distinct(rows), command.series, command.ts)
-    held = joined([opened, sealed.held(connection, command.series, command.ts)])
+    parts = [_match(_distinct(rows), command.series, command.ts)]
+    parts.append(sealed.held(connection, command.series, command.ts))
+    barred = alone.fetchone()
+    if barred is None or not barred[0]:
+        # Expiry was under way: what it cuts out of a chunk goes back into open rows.
+        rows = connection.execute(
+            sql("rows_in_spans"), {"begins": begins, "ends": ends}, binary=True
+        )
+        parts.append(_match(_distinct(rows), command.series, command.ts))
+    held = joined(parts)
     windows = {one: at_home[one][1] for one in command.marks_of if one in at_home}
     found = Found(held, newest(connection, windows))
     return found, {lease_id: row[2] for lease_id, row in standing.items()}

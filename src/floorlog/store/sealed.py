@@ -1,7 +1,8 @@
 """What a consumer asks of sealed readings: the same questions as of open rows.
 
-Rows move from open to sealed at any moment, in one transaction, and never back. So open rows are
-read first and chunks after them: a reading that moves in between is seen twice, never missed.
+Rows move from open to sealed at any moment, in one transaction. So open rows are read first and
+chunks after them: a reading that moves in between is seen twice, never missed. Only expiry moves
+some back; look-ups bar it meanwhile.
 """
 
 from collections import defaultdict
