@@ -64,11 +64,8 @@ class Browser(Alarms):
         ]
 
     def trend(self, device: str, metric: str, begin: int, end: int, width: int) -> list[Bucket]:
-        """A series of numbers by buckets of `width` µs from `begin` on."""
-        return self._rows(
-            "trend_of_readings", device=device, metric=metric, from_time=moment(begin),
-            to_time=moment(end), origin=begin, width=width,
-        )  # fmt: skip
+        """A series of numbers by buckets of `width` µs from `begin` up to before `end` (µs UTC)."""
+        return self._rows("trend", device=device, metric=metric, begin=begin, end=end, width=width)
 
     def spans(
         self, device: str, metric: str, begin: int, end: int, rows_max: int

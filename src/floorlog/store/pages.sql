@@ -6,16 +6,11 @@ SELECT floorlog.to_us(ts), value, text, quality, flags, floorlog.to_us(recorded_
 FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
 ORDER BY ts, recorded_at, flags, value, text, quality LIMIT %(rows_max)s OFFSET %(skip)s;
 
--- :name trend_of_readings
--- The readings that stand of one series by bucket, their extremes with the times of these.
-SELECT b.bucket, b.low, floorlog.to_us(b.low_at), b.high, floorlog.to_us(b.high_at), b.mean, b.count, b.good FROM (
-    SELECT (floorlog.to_us(r.ts) - %(origin)s) / %(width)s AS bucket, min(r.value) AS low, max(r.value) AS high,
-        (array_agg(r.ts ORDER BY r.value, r.ts))[1] AS low_at,
-        (array_agg(r.ts ORDER BY r.value DESC, r.ts))[1] AS high_at,
-        avg(r.value) AS mean, count(*) AS count, count(*) FILTER (WHERE r.quality < 1073741824) AS good
-    FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s) AS r
-    WHERE r.value IS NOT NULL AND r.flags & 1 = 0 GROUP BY 1
-) AS b ORDER BY b.bucket;
+-- :name trend
+-- A series of numbers by bucket, its extremes with their times.
+SELECT t.bucket, t.low, t.low_us, t.high, t.high_us, t.mean, t.count, t.good
+FROM floorlog.series AS s CROSS JOIN LATERAL floorlog.trend(s.series_id, %(begin)s, %(end)s, %(width)s) AS t
+WHERE s.device = %(device)s AND s.metric = %(metric)s AND s.kind = 0 ORDER BY t.bucket;
 
 -- :name spans_of_states
 -- The readings that stand of one series of states, as spans of one state, the oldest first.

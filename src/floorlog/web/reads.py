@@ -1,7 +1,7 @@
 """Questions about the pipeline, series and readings."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 from tornado.web import HTTPError
@@ -21,6 +21,9 @@ ROWS_MAX = 20_000
 ROWS_USUAL = 5_000
 DAY_SECONDS = 86_400
 BUCKETS_MAX = 2_000
+TREND_US_MAX = 400 * DAY_SECONDS * MICROSECONDS
+MINUTE_US = 60 * MICROSECONDS
+HALF_HOUR_US = 1_800 * MICROSECONDS
 
 
 def now_us() -> int:
@@ -162,20 +165,30 @@ def _forward_place(found: list[StoredValue], at: int, skip: int) -> tuple[int, i
 
 
 class TrendQuery(SpanQuery):
-    """A series of numbers, a span, and into how many buckets to cut it."""
+    """A series of numbers, a span of at most 400 days, and into how many buckets to cut it."""
 
     buckets: Annotated[int, Meta(ge=1, le=BUCKETS_MAX)] = 500
 
 
 async def trend(call: Call) -> shape.Trend:
-    """Minimum, maximum, mean and count a bucket: no extreme is lost, each has its own time."""
+    """Minimum, maximum, mean and count a bucket: no extreme is lost, each has its own time.
+
+    Buckets of a minute and more are made of roll-ups, and begin at full minutes or half hours.
+    """
     query = call.query
     device, metric = query.device, query.metric
-    begin, end = span_of(query, SPAN_US_MAX)
+    begin, end = span_of(query, TREND_US_MAX)
     width = max(1, -(-(end - begin) // query.buckets))
+    source: Literal["readings", "minutes", "half hours"] = "readings"
+    if width >= MINUTE_US:
+        # Bins of roll-ups lie whole in buckets that are as many minutes, or half hours, long.
+        unit = MINUTE_US if width < HALF_HOUR_US else HALF_HOUR_US
+        source = "minutes" if width < HALF_HOUR_US else "half hours"
+        width = -(-width // unit) * unit
+        begin -= begin % width
     found = await call.services.record.ask(lambda a: a.trend(device, metric, begin, end, width))
     buckets = [shape.Bucket(begin + number * width, *rest) for number, *rest in found]
-    return shape.Trend(device, metric, width, "readings", buckets)
+    return shape.Trend(device, metric, width, source, buckets)
 
 
 class StatesQuery(SpanQuery):

@@ -101,7 +101,10 @@ class Readings(Struct, frozen=True):
 
 
 class Bucket(Struct, frozen=True, array_like=True):
-    """Readings of one bucket: its extremes with their own times, mean, count, how many Good."""
+    """Readings of one bucket: its extremes with their own times, mean, count, how many Good.
+
+    From roll-ups the time of an extreme is when its minute or half hour begins.
+    """
 
     begin: int
     low: float
@@ -119,7 +122,7 @@ class Trend(Struct, frozen=True):
     device: str
     metric: str
     width: Annotated[int, Meta(gt=0, description="length of a bucket, µs")]
-    source: Literal["readings", "minutes", "hours"]
+    source: Literal["readings", "minutes", "half hours"]
     buckets: list[Bucket]
 
 

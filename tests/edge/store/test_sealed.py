@@ -316,3 +316,51 @@ def test_points_keep_extremes_and_counts(record, sealer_of) -> None:
     assert len(found) == 9
     assert [row[:5] for row in found] == [row[:5] for row in by_hour]
     assert [row[6:] for row in found] == [row[6:] for row in by_hour]
+
+
+def by_hand(record, series_id: int, begin: int, end: int, width: int) -> dict[int, list]:
+    """Buckets of readings that stand: every (value, time, whether Good)."""
+    rows = record.run(
+        "SELECT floorlog.to_us(r.ts), r.value, r.quality = 0 FROM floorlog.series AS s"
+        " CROSS JOIN LATERAL floorlog.readings(s.device, s.metric, floorlog.from_us(%s),"
+        " floorlog.from_us(%s)) AS r WHERE s.series_id = %s AND r.flags & 1 = 0",
+        begin, end, series_id,
+    )  # fmt: skip
+    buckets: dict[int, list] = {}
+    for at, value, is_good in rows:
+        buckets.setdefault((at - begin) // width, []).append((value, at, is_good))
+    return buckets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_charts_lose_no_extreme(record, sealer_of, seed: int) -> None:
+    """From open rows, chunks and roll-ups: least, greatest, mean and counts by hand."""
+    world = World(record, seed + 7)
+    sealer = sealer_of()
+    minute, t0 = 60 * SECOND, record.t0
+    world.commit(12)
+    while sealer.step():
+        pass
+    world.commit(4)  # some stay open
+    spans = [(t0 - HOUR, t0 + HOUR), (t0 - 10**15 // minute * minute, t0 + 10**15), (t0, t0 + 7)]
+    checked = 0
+    for begin, end in spans:
+        for width in (SECOND, 7 * SECOND, minute, 30 * minute, 60 * minute, 40 * 24 * HOUR):
+            for series_id in sorted(set(world.series) - world.states):
+                rows = record.run(
+                    "SELECT * FROM floorlog.trend(%s, %s, %s, %s)", series_id, begin, end, width
+                )
+                wanted = by_hand(record, series_id, begin, end, width)
+                assert [row[0] for row in rows] == sorted(wanted)
+                for bucket, low, low_at, high, high_at, mean, count, good in rows:
+                    held = wanted[bucket]
+                    checked += 1
+                    assert (low, high) == (min(held)[0], max(held)[0])
+                    assert (count, good) == (len(held), sum(one[2] for one in held))
+                    assert mean == pytest.approx(np.mean([one[0] for one in held]), rel=1e-5)
+                    if width < minute:
+                        assert low_at == min(held)[1]
+                        assert high_at == min(at for value, at, _ in held if value == high)
+                    assert (low_at - begin) // width == (high_at - begin) // width == bucket
+    assert checked > 100
