@@ -2909,6 +2909,7 @@ BEGIN
     GET DIAGNOSTICS added = ROW_COUNT;
     RETURN added;
 END
+$$;
 -- Charts: a series of numbers by buckets of time, from roll-ups where buckets are long enough.
 
 -- The readings of open rows that stand, of one series, both ends included.
