@@ -81,10 +81,10 @@ def test_readings_are_bounded(plant, page):
     plant.commit([(row, begin + n * 1_000_000, float(n)) for n in range(50)])
     query = {"device": "bounded", "metric": "level", "from": begin, "to": begin + 50_000_000}
     all_of = page.json(f"/api/v1/readings?{urlencode(query)}")
-    assert [value for _, value, _, _ in all_of["readings"]] == [float(n) for n in range(50)]
+    assert [value for _, value, *_ in all_of["readings"]] == [float(n) for n in range(50)]
     assert not all_of["truncated"]
     some = page.json(f"/api/v1/readings?{urlencode({**query, 'rows': 3})}")
-    assert [value for _, value, _, _ in some["readings"]] == [47.0, 48.0, 49.0]
+    assert [value for _, value, *_ in some["readings"]] == [47.0, 48.0, 49.0]
     assert some["truncated"]
     none = page.json("/api/v1/readings?device=unknown&metric=level")
     assert none["readings"] == []

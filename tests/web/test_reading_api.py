@@ -8,10 +8,12 @@ import random
 import time
 from urllib.parse import urlencode
 
+import psycopg
 import pyarrow.parquet
 import pytest
 
 from floorlog.core.reading import Kind
+from floorlog.store.migrate import KEEPER, OPERATOR
 
 pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 SECOND = 1_000_000
@@ -38,17 +40,23 @@ def noisy(plant, request):
     return device, begin, values
 
 
-def test_down_sampling_loses_no_extreme(page, noisy):
+@pytest.mark.parametrize(
+    ("buckets", "width", "source"),
+    [
+        (170, -(-3_000 * SECOND // 170), "readings"),
+        (17, 180 * SECOND, "minutes"),
+        (1, 3_600 * SECOND, "half hours"),
+    ],
+)
+def test_down_sampling_loses_no_extreme(page, noisy, buckets, width, source):
     """Each bucket's lowest and highest with their times, by hand from the readings."""
     device, begin, values = noisy
     end = begin + 3_000 * SECOND
-    found = ask(
-        page, "trend", device=device, metric="level", buckets=17, **{"from": begin, "to": end}
-    )
-    width = found["width"]
-    assert width == -(-3_000 * SECOND // 17)
-    assert len(found["buckets"]) == 17
+    span = {"from": begin, "to": end, "buckets": buckets}
+    found = ask(page, "trend", device=device, metric="level", **span)
+    assert (found["width"], found["source"]) == (width, source)
     for first, low, low_at, high, high_at, mean, count, good in found["buckets"]:
+        assert source == "readings" or first % width == 0
         inside = {
             begin + n * SECOND: value
             for n, value in enumerate(values)
@@ -58,6 +66,7 @@ def test_down_sampling_loses_no_extreme(page, noisy):
         assert (inside[low_at], inside[high_at]) == (low, high)
         assert (count, good) == (len(inside), len(inside))
         assert mean == pytest.approx(sum(inside.values()) / len(inside))
+    assert sum(one[6] for one in found["buckets"]) == 3_000
     assert max(one[3] for one in found["buckets"]) == 99.5
     assert min(one[1] for one in found["buckets"]) == -77.25
     ask(page, "trend", 400, device=device, metric="level", buckets=0)
@@ -94,6 +103,26 @@ def test_readings_of_one_time_are_not_lost_between_pages(plant, page, request):
         found += [row[1] for row in part["readings"]]
         cursor = part["next"]
     assert sorted(found) == [float(n) for n in range(25)]
+
+
+def test_as_of_and_corrected(plant, page, request):
+    """Before its batch is in the log a reading was not known; a correction stands beside it."""
+    device = request.node.name
+    row = plant.row(device, "level")
+    at = now_us()
+    plant.commit([(row, at, 5.0)])
+    span = {"device": device, "metric": "level", "from": at, "to": at + 1}
+    with psycopg.connect(plant.dsn(KEEPER), autocommit=True) as keeper:
+        size = keeper.execute("SELECT floorlog.sequence(100000)").fetchone()[0]
+    with psycopg.connect(plant.dsn(OPERATOR), autocommit=True) as operator:
+        operator.execute(
+            "SELECT floorlog.correct(%s, 'level', %s, 4.5, NULL, NULL, 'p-1', 'gauge read wrong')",
+            (device, at),
+        )
+    assert ask(page, "readings", **span)["readings"] == [[at, 5.0, 0, 4, 4.5]]
+    assert ask(page, "readings", as_of=size, **span)["readings"] == [[at, 5.0, 0, 0, None]]
+    assert ask(page, "readings", as_of=0, **span)["readings"] == []
+    ask(page, "readings", 400, as_of=-1, **span)
 
 
 def test_states_as_spans(plant, page, request):

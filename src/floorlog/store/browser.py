@@ -1,6 +1,7 @@
 """The record a page at a time, for pages and programs that go through all of it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -11,6 +12,14 @@ from floorlog.store.reader import moment
 
 Bucket = tuple[int, float, int, float, int, float, int, int]
 """Number, lowest and its time, highest and its time, mean, count, Good."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedValue(StoredValue):
+    """A reading of the record, and what it should have been where that was said (flag 4)."""
+
+    corrected: float | str | None = None
+    corrected_quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +60,42 @@ class Browser(Alarms):
     """
 
     def forward(
-        self, device: str, metric: str, begin: int, end: int, *, skip: int, rows_max: int
-    ) -> list[StoredValue]:
-        """Readings of one series from `begin` up to before `end` (µs UTC), oldest first."""
+        self,
+        device: str,
+        metric: str,
+        begin: int,
+        end: int,
+        *,
+        skip: int,
+        rows_max: int,
+        log_size: int | None = None,
+    ) -> list[CorrectedValue]:
+        """Readings of one series from `begin` up to before `end` (µs UTC), oldest first.
+
+        As of a log of so many leaves, or now.
+        """
         rows = self._rows(
             "readings_forward", device=device, metric=metric, from_time=moment(begin),
-            to_time=moment(end), skip=skip, rows_max=rows_max,
+            to_time=moment(end), skip=skip, rows_max=rows_max, log_size=log_size,
         )  # fmt: skip
-        return [
-            StoredValue(ts, device, metric, value, text, quality, recorded_at, flags)
-            for ts, value, text, quality, flags, recorded_at in rows
-        ]
+        return [_corrected(device, metric, row) for row in rows]
+
+    def back(
+        self,
+        device: str,
+        metric: str,
+        begin: int,
+        end: int,
+        *,
+        rows_max: int,
+        log_size: int | None = None,
+    ) -> list[CorrectedValue]:
+        """The same, newest first."""
+        rows = self._rows(
+            "readings_back", device=device, metric=metric, from_time=moment(begin),
+            to_time=moment(end), rows_max=rows_max, log_size=log_size,
+        )  # fmt: skip
+        return [_corrected(device, metric, row) for row in rows]
 
     def trend(self, device: str, metric: str, begin: int, end: int, width: int) -> list[Bucket]:
         """A series of numbers by buckets of `width` µs from `begin` up to before `end` (µs UTC)."""
@@ -129,3 +163,11 @@ class Browser(Alarms):
     def catalogue_now(self) -> StoredCatalogue:
         """The newest version of the catalogue."""
         return StoredCatalogue(*self._rows("catalogue_now")[0])
+
+
+def _corrected(device: str, metric: str, row: tuple[Any, ...]) -> CorrectedValue:
+    ts, value, text, quality, flags, recorded_at, number, state, of_quality = row
+    return CorrectedValue(
+        ts, device, metric, value, text, quality, recorded_at, flags,
+        corrected=number if state is None else state, corrected_quality=of_quality,
+    )  # fmt: skip

@@ -1,10 +1,31 @@
 -- What pages and programs read a page at a time. Each page begins after the last row of the one before.
 
 -- :name readings_forward
--- Readings of one series from a time on, the oldest first, without the first so many.
-SELECT floorlog.to_us(ts), value, text, quality, flags, floorlog.to_us(recorded_at)
-FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
-ORDER BY ts, recorded_at, flags, value, text, quality LIMIT %(rows_max)s OFFSET %(skip)s;
+-- Readings of one series from a time on, the oldest first, without the first so many; as of a log of some
+-- size, or now.
+SELECT floorlog.to_us(r.ts), r.value, r.text, r.quality, r.flags, floorlog.to_us(r.recorded_at), r.corrected_value,
+    r.corrected_text, r.corrected_quality
+FROM (
+    SELECT * FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
+    WHERE %(log_size)s::int8 IS NULL
+    UNION ALL
+    SELECT * FROM floorlog.readings_as_of(%(device)s, %(metric)s, %(from_time)s, %(to_time)s, %(log_size)s::int8)
+    WHERE %(log_size)s::int8 IS NOT NULL
+) AS r
+ORDER BY r.ts, r.recorded_at, r.flags, r.value, r.text, r.quality LIMIT %(rows_max)s OFFSET %(skip)s;
+
+-- :name readings_back
+-- Readings of one series in a span of time, the newest first; as of a log of some size, or now.
+SELECT floorlog.to_us(r.ts), r.value, r.text, r.quality, r.flags, floorlog.to_us(r.recorded_at), r.corrected_value,
+    r.corrected_text, r.corrected_quality
+FROM (
+    SELECT * FROM floorlog.readings(%(device)s, %(metric)s, %(from_time)s, %(to_time)s)
+    WHERE %(log_size)s::int8 IS NULL
+    UNION ALL
+    SELECT * FROM floorlog.readings_as_of(%(device)s, %(metric)s, %(from_time)s, %(to_time)s, %(log_size)s::int8)
+    WHERE %(log_size)s::int8 IS NOT NULL
+) AS r
+ORDER BY r.ts DESC, r.recorded_at DESC LIMIT %(rows_max)s;
 
 -- :name trend
 -- A series of numbers by bucket, its extremes with their times.

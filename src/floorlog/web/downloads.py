@@ -13,7 +13,7 @@ from floorlog import __version__
 from floorlog.core.reading import MICROSECONDS
 from floorlog.record.parquet import Column, Writer
 from floorlog.record.verifier import time_text
-from floorlog.store.answers import StoredValue
+from floorlog.store.browser import CorrectedValue
 from floorlog.web.reads import SpanQuery, span_of
 from floorlog.web.record import Answers, Record
 from floorlog.web.role import ALL
@@ -67,7 +67,7 @@ def _drained(sink: io.BytesIO) -> bytes:
     return data
 
 
-def _columns(found: list[StoredValue]) -> list[NDArray[Any] | Sequence[bytes | None]]:
+def _columns(found: list[CorrectedValue]) -> list[NDArray[Any] | Sequence[bytes | None]]:
     values = [math.nan if one.value is None else one.value for one in found]
     return [
         np.array([one.ts for one in found], np.int64),
@@ -81,7 +81,7 @@ def _columns(found: list[StoredValue]) -> list[NDArray[Any] | Sequence[bytes | N
     ]
 
 
-def csv_of(found: list[StoredValue]) -> bytes:
+def csv_of(found: list[CorrectedValue]) -> bytes:
     """Rows of CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -101,7 +101,7 @@ def _plain(text: str) -> str:
 
 async def pages(
     record: Record, device: str, metric: str, begin: int, end: int
-) -> AsyncIterator[list[StoredValue]]:
+) -> AsyncIterator[list[CorrectedValue]]:
     """The readings of a span, oldest first, a bounded number at a time.
 
     A question reads what lies in a slice of time, which grows where there is little and shrinks
@@ -126,7 +126,7 @@ async def pages(
         at = edge
 
 
-def _onwards(found: list[StoredValue], at: int, skip: int) -> tuple[int, int]:
+def _onwards(found: list[CorrectedValue], at: int, skip: int) -> tuple[int, int]:
     final = found[-1].ts
     given = sum(1 for one in found if one.ts == final)
     return final, given + (skip if final == at else 0)
@@ -134,8 +134,8 @@ def _onwards(found: list[StoredValue], at: int, skip: int) -> tuple[int, int]:
 
 def _page(
     device: str, metric: str, begin: int, end: int, skip: int
-) -> Callable[[Answers], list[StoredValue]]:
-    def ask(answers: Answers) -> list[StoredValue]:
+) -> Callable[[Answers], list[CorrectedValue]]:
+    def ask(answers: Answers) -> list[CorrectedValue]:
         return answers.forward(device, metric, begin, end, skip=skip, rows_max=ROWS)
 
     return ask

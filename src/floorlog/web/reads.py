@@ -8,12 +8,12 @@ from tornado.web import HTTPError
 
 from floorlog.core.reading import MICROSECONDS, Kind
 from floorlog.core.reading import Counts as Counted
-from floorlog.store.answers import StoredValue
+from floorlog.store.browser import CorrectedValue
 from floorlog.web import shape
 from floorlog.web.board import Shown
 from floorlog.web.page import after, page_of, place_of
 from floorlog.web.role import ALL
-from floorlog.web.route import Call, Cursor, Limit, Moment, Name, Query, Route
+from floorlog.web.route import MOMENT_US_MAX, Call, Cursor, Limit, Moment, Name, Query, Route
 
 SPAN_SECONDS_MAX = 7 * 86_400
 SPAN_US_MAX = SPAN_SECONDS_MAX * MICROSECONDS
@@ -114,6 +114,10 @@ class ReadingsQuery(SpanQuery):
     """A series, a span of at most a week, and how many rows."""
 
     rows: Annotated[int, Meta(ge=1, le=ROWS_MAX)] = ROWS_USUAL
+    as_of: (
+        Annotated[int, Meta(ge=0, le=MOMENT_US_MAX, description="size of the log to look back to")]
+        | None
+    ) = None
     cursor: Cursor = ""
 
 
@@ -126,17 +130,18 @@ def span_of(query: SpanQuery, most_us: int) -> tuple[int, int]:
     return begin, end
 
 
-def row_of(one: StoredValue) -> shape.Row:
+def row_of(one: CorrectedValue) -> shape.Row:
     """A reading as a row."""
     value = one.text if one.value is None else one.value
     assert value is not None, "a reading is a number or a state"
-    return shape.Row(one.ts, value, one.quality, one.flags)
+    return shape.Row(one.ts, value, one.quality, one.flags, one.corrected)
 
 
 async def readings(call: Call) -> shape.Readings:
     """Readings of one series. Without a cursor the newest of the span; `next` goes forward.
 
-    `truncated` says that there are more before the first row.
+    `truncated` says that there are more before the first row. With `as_of` what was known when the
+    log had that size, beside the corrections that were known then.
     """
     query = call.query
     device, metric, rows = query.device, query.metric, query.rows
@@ -145,19 +150,29 @@ async def readings(call: Call) -> shape.Readings:
     if query.cursor:
         at, skip = place_of(query.cursor, tuple[int, int])
         found = await ask(
-            lambda a: a.forward(device, metric, max(at, begin), end, skip=skip, rows_max=rows + 1)
+            lambda a: a.forward(
+                device,
+                metric,
+                max(at, begin),
+                end,
+                skip=skip,
+                rows_max=rows + 1,
+                log_size=query.as_of,
+            )
         )
         follows = _forward_place(found[:rows], at, skip) if len(found) > rows else None
         shown = [row_of(one) for one in found[:rows]]
         return shape.Readings(device, metric, False, shown, after(follows))
-    found = await ask(lambda a: a.readings(device, metric, begin, end, rows + 1))
+    found = await ask(
+        lambda a: a.back(device, metric, begin, end, rows_max=rows + 1, log_size=query.as_of)
+    )
     shown = [row_of(one) for one in reversed(found[:rows])]
     truncated = len(found) > rows
     first = after((begin, 0)) if truncated else None
     return shape.Readings(device, metric, truncated, shown, first)
 
 
-def _forward_place(found: list[StoredValue], at: int, skip: int) -> tuple[int, int]:
+def _forward_place(found: list[CorrectedValue], at: int, skip: int) -> tuple[int, int]:
     """Where to go on: the last time, and how many readings of it were given."""
     final = found[-1].ts
     given = sum(1 for one in found if one.ts == final)

@@ -79,15 +79,16 @@ class Counts(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, array_like=True):
-    """A reading: time, number or state, OPC UA status code, flags.
+    """A reading: time, number or state, OPC UA status code, flags, and its correction or null.
 
-    Flags: 1 contradicts an earlier reading of its time, 2 late.
+    Flags: 1 contradicts an earlier reading of its time, 2 late, 4 corrected.
     """
 
     ts: int
     value: float | str
     quality: int
     flags: int
+    corrected: float | str | None = None
 
 
 class Readings(Struct, frozen=True):
