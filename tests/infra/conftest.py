@@ -57,7 +57,7 @@ LOCAL = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",  # pragma: allowlist secret - moto asks for none
     "AWS_EC2_METADATA_DISABLED": "true",
-    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+    "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20,22",
 }
 
 
@@ -126,6 +126,20 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def synthesiser(
+    infra_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[dict[str, Any]], Configuration]:
+    """Synthesise any parameters."""
+    return lambda given: synthesise(infra_python, tmp_path_factory.mktemp("any"), {"x": given})["x"]
+
+
+@pytest.fixture(scope="module")
+def free() -> int:
+    """A port of this module's own."""
+    return free_port()
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,7 @@ def _synthesise(asked: "Parameters", folder: Path) -> Path:
     from floorlog import config
 
     # The Node that jsii finds may be one whose age it remarks on at length.
-    config.adopt({"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"})
+    config.adopt({"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20,22"})
     try:
         from floorlog.infra.stack import synthesise
     except ModuleNotFoundError as error:

@@ -55,6 +55,7 @@ def cache(room: Room, network: Network, firewall: Firewall, keys: Keys) -> Cache
         node_type=asked.cache_node_type,
         port=REDIS_PORT,
         parameter_group_name="default.redis7.cluster.on",
+        cluster_mode="enabled",
         num_node_groups=1,
         replicas_per_node_group=asked.cache_replicas,
         automatic_failover_enabled=True,

@@ -15,6 +15,7 @@ PLUGIN = "terraform-provider-aws*"
 MIRROR_DEPTH = 6  # host/space/name/version/platform/file
 SEARCH_DEPTH_MAX = 9
 OUTPUT_LINES_MAX = 30
+LINE_CHARACTERS_MAX = 400  # Terraform quotes the configuration, which may be one long line
 SECONDS_MAX = 5_400  # an apply that takes longer hangs
 
 
@@ -70,10 +71,17 @@ class Terraform:
     Args:
         folder: where it works.
         others: variables that it gets besides ours, such as AWS_ENDPOINT_URL.
+        seconds_max: a command that takes longer hangs, and is ended.
     """
 
-    def __init__(self, folder: Path, others: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        others: dict[str, str] | None = None,
+        seconds_max: float = SECONDS_MAX,
+    ) -> None:
         self.folder = folder
+        self._seconds_max = seconds_max
         self._program = find_terraform()
         settings = folder / "terraform.rc"
         mirror = find_mirror()
@@ -97,17 +105,25 @@ class Terraform:
         call = [str(self._program), command, "-no-color", *options]
         if command == "show":
             call = [str(self._program), command, *options]
-        done = subprocess.run(  # noqa: S603 - the program that was looked up above
-            call,
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=quiet,
-            text=True,
-            check=False,
-            timeout=SECONDS_MAX,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - the program that was looked up above
+                call,
+                cwd=self.folder,
+                env=self._environment,
+                capture_output=quiet,
+                text=True,
+                check=False,
+                timeout=self._seconds_max,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ServiceError(
+                f"terraform {command} has not ended after {self._seconds_max:.0f} s",
+                where=str(self.folder),
+                fix="see in AWS's console what hangs, then run this again",
+            ) from error
         if done.returncode:
-            said = (done.stderr or "").strip().splitlines()[-OUTPUT_LINES_MAX:]
+            lines = (done.stderr or "").strip().splitlines()[-OUTPUT_LINES_MAX:]
+            said = [line[:LINE_CHARACTERS_MAX] for line in lines]
             raise ServiceError(
                 f"terraform {command} failed: {' '.join(line.strip('│╷╵ ') for line in said)}"
                 if said

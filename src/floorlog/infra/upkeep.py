@@ -15,6 +15,8 @@ from floorlog.infra.processor import DATABASE_CA
 from floorlog.infra.secrets import Secrets
 from floorlog.infra.task import Container, Ground, task
 
+CHANGES = ("DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage")
+
 
 @dataclass(frozen=True)
 class Upkeep:
@@ -44,7 +46,7 @@ def upkeep(
     change = [
         allow(
             "NewVersion",
-            ["secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"],
+            [f"secretsmanager:{each}" for each in CHANGES],
             list(secrets.arns.values()),
         ),
         access.through("NewVersionKey", ["kms:GenerateDataKey"], keys.arn, service),

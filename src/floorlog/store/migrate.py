@@ -109,10 +109,12 @@ def _open_roles(connection: psycopg.Connection[Any], passwords: Mapping[str, str
             )
         )
     # RDS's master user is no superuser: it acts as the owner only as its member.
+    # Since PostgreSQL 16 who made a role is a member, but may not act as it without another grant.
+    kind = "SET" if connection.info.server_version >= 160000 else "MEMBER"
     row = connection.execute(
-        "SELECT rolsuper OR pg_has_role(rolname, %s, 'MEMBER') FROM pg_roles"
+        "SELECT rolsuper OR pg_has_role(rolname, %s, %s) FROM pg_roles"
         " WHERE rolname = current_user",
-        [OWNER],
+        [OWNER, kind],
     ).fetchone()
     if row is None or not row[0]:
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
