@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -136,10 +137,42 @@ def synthesiser(
     return lambda given: synthesise(infra_python, tmp_path_factory.mktemp("any"), {"x": given})["x"]
 
 
-@pytest.fixture(scope="module")
-def free() -> int:
-    """A port of this module's own."""
-    return free_port()
+@pytest.fixture(scope="session")
+def serve_cloud(
+    infra_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], AbstractContextManager[str]]:
+    """Start the local cloud beside a stream's server; gives its address."""
+
+    @contextmanager
+    def serve(kinesis: str) -> Iterator[str]:
+        port = free_port()
+        log = (tmp_path_factory.mktemp("cloud") / "log").open("w")
+        script = Path(__file__).parent / "cloud" / "serve.py"
+        command = [infra_python, script, str(port), kinesis]
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **LOCAL})
+        try:
+            wait_for(port, server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+            server.wait()
+            log.close()
+
+    return serve
+
+
+def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Until somebody listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")
@@ -150,15 +183,7 @@ def endpoint(infra_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     command = [infra_python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **LOCAL})
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        wait_for(port, server)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.kill()

@@ -31,7 +31,6 @@ from floorlog.local.services import Services
 from floorlog.local.supervisor import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).parents[2]
 REGION = "eu-west-2"
 ACCOUNT = "123456789012"
 READINGS = 2_000
@@ -164,6 +163,19 @@ class Cloud:
         """Readings in the record."""
         return int(self.sql("SELECT coalesce(sum(stored), 0) FROM floorlog.lease")[0][0])
 
+    def wait_stored(self, count: int) -> None:
+        """Wait until so many readings are stored; says what the tasks said where they are not."""
+        try:
+            until(f"{count} are stored", lambda: self.stored() >= count)
+        except AssertionError as error:
+            said = [line for task in self.tasks for line in [task.name, *task.lines[-3:]]]
+            raise AssertionError("\n".join([f"{error}: {self.stored()}", *said])) from error
+
+    def anchored(self) -> list[str]:
+        """Names of all objects in the bucket of the anchors."""
+        found = self.client("s3").list_objects_v2(Bucket=self.outputs["anchor_bucket"])
+        return [each["Key"] for each in found.get("Contents", [])]
+
     def send(self, first: int) -> None:
         """Put as many readings as READINGS, of twenty devices, as a producer."""
         kinesis = self.client("kinesis", "iot-producer-role-dev")
@@ -204,27 +216,10 @@ def services() -> Iterator[Services]:
 
 
 @pytest.fixture(scope="module")
-def endpoint(infra_python: Path, services: Services, free: int, tmp_path_factory) -> Iterator[str]:
+def endpoint(serve_cloud, services: Services) -> Iterator[str]:
     """The local cloud's address."""
-    log = (tmp_path_factory.mktemp("cloud") / "log").open("w")
-    command = [infra_python, ROOT / "tests/infra/cloud/serve.py", str(free)]
-    server = subprocess.Popen([*command, services.kinesis_endpoint], stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{free}"
-    try:
-
-        def answers() -> bool:
-            assert server.poll() is None
-            with suppress(OSError):
-                urlopen(f"{address}/gate/", timeout=5).close()
-                return True
-            return False
-
-        until("the local cloud answers", answers)
+    with serve_cloud(services.kinesis_endpoint) as address:
         yield address
-    finally:
-        server.kill()
-        server.wait()
-        log.close()
 
 
 def given(endpoint: str, services: Services) -> dict[str, Any]:
@@ -280,17 +275,19 @@ def ran(cloud: Cloud) -> Cloud:
         cloud.start("iot-processor-dev", "processor")
         cloud.start("iot-processor-dev", "keeper")
     cloud.send(0)
-    until("the first half is stored", lambda: cloud.stored() >= READINGS)
+    cloud.wait_stored(READINGS)
     cloud.run("iot-rotation-dev", "rotation")
     # Connections that are open go on after a rotation: lose them, so that all must log in anew.
     cloud.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'floorlog%'"
     )
     cloud.send(READINGS)
-    until("the second half is stored", lambda: cloud.stored() >= 2 * READINGS)
-    bucket = cloud.outputs["anchor_bucket"]
-    until("a note is anchored", lambda: "Contents" in cloud.client("s3").list_objects_v2(
-        Bucket=bucket, Prefix="notes/"))  # fmt: skip
+    cloud.wait_stored(2 * READINGS)
+    try:
+        until("a note is anchored", lambda: any(".note" in name for name in cloud.anchored()))
+    except AssertionError as error:
+        said = [line for task in cloud.tasks if "keeper" in task.name for line in task.lines[-5:]]
+        raise AssertionError("\n".join([str(error), *cloud.anchored(), *said])) from error
     return cloud
 
 

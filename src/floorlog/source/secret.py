@@ -127,7 +127,7 @@ def read(settings: Settings, name: str, where: str = "DB_SECRET_ARN") -> bytes:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only on AWS
 
     try:
-        answer = client(settings).get_secret_value(SecretId=name)
+        answer = client(settings).get_secret_value(SecretId=name, VersionStage="AWSCURRENT")
     except (BotoCoreError, ClientError) as error:
         raise SettingError(
             f"the secret {name} cannot be read: {error}",

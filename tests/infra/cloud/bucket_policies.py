@@ -1,6 +1,6 @@
 """Patch: a bucket policy's statement applies only under its condition, which moto leaves out.
 
-Documented behaviour (IAM user guide, policy evaluation; global key aws:SecureTransport): a statement
+Documented behaviour (IAM user guide, evaluation of policies; key aws:SecureTransport): a statement
 whose condition is not met neither allows nor denies. This cloud stands for AWS's endpoints, which
 are reached by TLS: `aws:SecureTransport` is true.
 """

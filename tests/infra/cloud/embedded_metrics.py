@@ -60,7 +60,7 @@ def _values(
             "Value": number,
             "Unit": unit,
             "Dimensions": named,
-            "Timestamp": moment.isoformat(),
+            "Timestamp": moment.replace(tzinfo=None),  # as moto keeps them
         }
         for name, unit, number in values
     ]

@@ -7,8 +7,8 @@ DescribeUserGroups without such an id fails with UserGroupNotFound; DeleteUserGr
 
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from moto.elasticache.exceptions import ElastiCacheException
 from moto.elasticache.models import ElastiCacheBackend
 from moto.elasticache.responses import ElastiCacheResponse
 
@@ -28,8 +28,8 @@ def _key(self: ElastiCacheResponse, name: str) -> tuple[str, str, str]:
     return (self.current_account, self.region, name)
 
 
-def _error(code: str, message: str) -> ServiceException:
-    found = ServiceException(message)
+def _error(code: str, message: str) -> ElastiCacheException:
+    found = ElastiCacheException(message)
     found.code = code
     return found
 
