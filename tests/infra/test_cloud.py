@@ -267,90 +267,6 @@ def cloud(
                 task.process.stdout.close()
 
 
-@pytest.fixture(scope="module")
-def ran(cloud: Cloud) -> Cloud:
-    """Migrated, two processors with their keepers started, half sent, rotated, the rest sent."""
-    cloud.run("iot-migration-dev", "migration")
-    for _ in range(2):
-        cloud.start("iot-processor-dev", "processor")
-        cloud.start("iot-processor-dev", "keeper")
-    cloud.send(0)
-    cloud.wait_stored(READINGS)
-    cloud.run("iot-rotation-dev", "rotation")
-    # Connections that are open go on after a rotation: lose them, so that all must log in anew.
-    cloud.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'floorlog%'"
-    )
-    cloud.send(READINGS)
-    cloud.wait_stored(2 * READINGS)
-    try:
-        until("a note is anchored", lambda: any(".note" in name for name in cloud.anchored()))
-    except AssertionError as error:
-        said = [line for task in cloud.tasks if "keeper" in task.name for line in task.lines[-5:]]
-        raise AssertionError("\n".join([str(error), *cloud.anchored(), *said])) from error
-    return cloud
-
-
-def test_all_readings_arrive_once_over_a_rotation(ran: Cloud) -> None:
-    """What was sent stands in the record, each reading once, rejects none; both tasks read."""
-    rows = ran.sql("SELECT received, stored, rejected, duplicate, owner FROM floorlog.lease")
-    assert sum(row[1] for row in rows) == 2 * READINGS
-    assert sum(row[2] for row in rows) == 0
-    assert len({row[4] for row in rows}) == 2
-    values = ran.sql("SELECT count(*), count(DISTINCT value) FROM floorlog.reading")
-    assert values == [(2 * READINGS, 2 * READINGS)]
-
-
-def test_the_last_values_are_in_the_cache(ran: Cloud) -> None:
-    """Each series' newest value is there."""
-    endpoint = Endpoint.parse(ran.services.redis_endpoint)
-
-    def found() -> bool:
-        values = {last.device: last.value for last in read_all(endpoint)}
-        return values == {
-            f"press-{n % 20:02}": float(n) for n in range(2 * READINGS - 20, 2 * READINGS)
-        }
-
-    until("the last values are there", found)
-
-
-def test_the_processors_are_healthy(ran: Cloud) -> None:
-    """`floorlog health`, as the task definition calls it, is content with both."""
-    for number in (1, 3):
-        file = ran.folder / f"heartbeat-{number}"
-        done = subprocess.run(
-            [sys.executable, "-m", "floorlog", "health"],
-            env={"FLOORLOG_HEALTH_FILE": str(file), "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-
-
-def test_logs_and_measures_are_in_cloudwatch(ran: Cloud) -> None:
-    """Lines are JSON in the log group; received is counted, and so is the age of the anchor."""
-    logs = ran.client("logs")
-    events = logs.filter_log_events(logGroupName="/aws/iot-processing-dev")["events"]
-    levels = {json.loads(each["message"]).get("level") for each in events
-              if each["message"].startswith("{")}  # fmt: skip
-    assert "INFO" in levels
-
-    def received() -> bool:
-        found = ran.client("cloudwatch").get_metric_statistics(
-            Namespace="Floorlog",
-            MetricName="received",
-            Dimensions=[{"Name": "Environment", "Value": "dev"}],
-            StartTime=time.time() - 3_600,
-            EndTime=time.time() + 60,
-            Period=3_600,
-            Statistics=["Sum"],
-        )
-        return sum(each["Sum"] for each in found["Datapoints"]) == 2 * READINGS
-
-    until("all is counted in CloudWatch", received)
-
-
 FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("ecs-task-role-dev", "kinesis", "put_record",
      {"StreamName": "sensor-data-stream-dev", "Data": b"{}", "PartitionKey": "x"}),
@@ -375,64 +291,206 @@ FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("call", FORBIDDEN, ids=[f"{c[0]}-{c[1]}-{c[2]}" for c in FORBIDDEN])
-def test_a_forbidden_call_is_denied(cloud: Cloud, call: tuple[str, str, str, Any]) -> None:
-    """No role can do what it does not need: other resources, other actions, others' secrets."""
+def run_all(cloud: Cloud) -> None:
+    """Migrated, two processors with their keepers started, half sent, rotated, the rest sent."""
+    cloud.run("iot-migration-dev", "migration")
+    for _ in range(2):
+        cloud.start("iot-processor-dev", "processor")
+        cloud.start("iot-processor-dev", "keeper")
+    cloud.send(0)
+    cloud.wait_stored(READINGS)
+    cloud.run("iot-rotation-dev", "rotation")
+    # Connections that are open go on after a rotation: lose them, so that all must log in anew.
+    cloud.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'floorlog%'"
+    )
+    cloud.send(READINGS)
+    cloud.wait_stored(2 * READINGS)
+    try:
+        until("a note is anchored", lambda: any(".note" in name for name in cloud.anchored()))
+    except AssertionError as error:
+        said = [line for task in cloud.tasks if "keeper" in task.name for line in task.lines[-5:]]
+        raise AssertionError("\n".join([str(error), *cloud.anchored(), *said])) from error
+
+
+class Story:
+    """All that was seen, in the order in which it happened; the tests look at it in any order."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.denied = {name(call): outcome(cloud, call) for call in FORBIDDEN}
+        run_all(cloud)
+        self.leases = cloud.sql(
+            "SELECT received, stored, rejected, duplicate, owner FROM floorlog.lease"
+        )
+        self.values = cloud.sql("SELECT count(*), count(DISTINCT value) FROM floorlog.reading")
+        self.cached = self._cached(cloud)
+        self.health = [health(cloud.folder / f"heartbeat-{number}") for number in (1, 3)]
+        self.running = [task for task in cloud.tasks if task.process.poll() is None]
+        for task in self.running:
+            task.process.terminate()
+        self.exits = [task.process.wait(WAIT_SECONDS) for task in self.running]
+        for task in self.running:
+            assert task.reader
+            task.reader.join(30)
+        self.owners = {row[0] for row in cloud.sql("SELECT owner FROM floorlog.lease")}
+        group = "/aws/iot-processing-dev"
+        self.events = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+        self.received = received(cloud)
+        self.words = passwords(cloud)
+        self.texts = texts(cloud)
+        cloud.terraform.run("destroy", "-auto-approve", "-parallelism=30")
+        self.state = json.loads((cloud.folder / "dev.tfstate").read_text())
+        self.left = left(cloud)
+
+    @staticmethod
+    def _cached(cloud: Cloud) -> dict[str, object]:
+        endpoint = Endpoint.parse(cloud.services.redis_endpoint)
+        wanted = {f"press-{n % 20:02}": float(n) for n in range(2 * READINGS - 20, 2 * READINGS)}
+
+        def found() -> dict[str, object]:
+            return {last.device: last.value for last in read_all(endpoint)}
+
+        until("the last values are in the cache", lambda: found() == wanted)
+        return found()
+
+
+def name(call: tuple[str, str, str, dict[str, Any]]) -> str:
+    """A forbidden call, in words."""
+    return " ".join([*call[:3], str(sorted(call[3].items()))])
+
+
+def outcome(cloud: Cloud, call: tuple[str, str, str, dict[str, Any]]) -> str:
+    """How a call ends: the error's code, or "allowed"."""
     role, service, operation, values = call
     real = {
         "ADMIN": cloud.client("secretsmanager").describe_secret(SecretId="rds")["ARN"],
         "WRITER": cloud.outputs["db_secret_arn"],
         "BUCKET": cloud.outputs["anchor_bucket"],
     }
-    values = {name: real.get(str(value), value) for name, value in values.items()}
-    client = cloud.client(service, role)
-    with pytest.raises(botocore.exceptions.ClientError) as caught:
-        getattr(client, operation)(**values)
-    error = caught.value.response
-    assert "AccessDenied" in error["Error"]["Code"] or (
-        error["ResponseMetadata"]["HTTPHeaders"].get("x-amzn-errortype") == "AccessDeniedException"
+    values = {key: real.get(str(value), value) for key, value in values.items()}
+    try:
+        getattr(cloud.client(service, role), operation)(**values)
+    except botocore.exceptions.ClientError as error:
+        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+        return str(headers.get("x-amzn-errortype") or error.response["Error"]["Code"])
+    return "allowed"
+
+
+def health(file: Path) -> int:
+    """What `floorlog health` says of a worker's heartbeat."""
+    done = subprocess.run(
+        [sys.executable, "-m", "floorlog", "health"],
+        env={"FLOORLOG_HEALTH_FILE": str(file), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
     )
+    return done.returncode
 
 
-def test_no_password_is_in_state_plan_or_logs(ran: Cloud) -> None:
-    """The passwords that secrets hold now and held before stand in no file and no log line."""
-    secrets = ran.client("secretsmanager")
-    words = set()
+def received(cloud: Cloud) -> float:
+    """Readings that CloudWatch's metric counts."""
+    found = cloud.client("cloudwatch").get_metric_statistics(
+        Namespace="Floorlog",
+        MetricName="received",
+        Dimensions=[{"Name": "Environment", "Value": "dev"}],
+        StartTime=time.time() - 3_600,
+        EndTime=time.time() + 60,
+        Period=3_600,
+        Statistics=["Sum"],
+    )
+    return float(sum(each["Sum"] for each in found["Datapoints"]))
+
+
+def passwords(cloud: Cloud) -> set[str]:
+    """What the secrets of the roles hold, and held before the rotation."""
+    secrets = cloud.client("secretsmanager")
+    found = set()
     for listed in secrets.list_secrets()["SecretList"]:
         for stage in ("AWSCURRENT", "AWSPREVIOUS"):
             with suppress(botocore.exceptions.ClientError):
                 held = secrets.get_secret_value(SecretId=listed["ARN"], VersionStage=stage)
-                words.add(json.loads(held["SecretString"])["password"])
-    words.discard("x")
-    assert len(words) == 8  # four roles, rotated once
-    state = (ran.folder / "dev.tfstate").read_text()
-    assert "sensor-data-stream-dev" in state
-    plan = json.dumps(ran.terraform.show("plan"))
-    said = "\n".join(line for task in ran.tasks for line in task.lines)
-    configuration = (ran.folder / "cdk.tf.json").read_text()
-    for word in words:
+                found.add(json.loads(held["SecretString"])["password"])
+    return found - {"x"}
+
+
+def texts(cloud: Cloud) -> dict[str, bytes]:
+    """Everything in which a password could stand, by name."""
+    said = "\n".join(line for task in cloud.tasks for line in task.lines)
+    found = {
+        "logs": said.encode(),
+        "plan, shown": json.dumps(cloud.terraform.show("plan")).encode(),
+    }
+    for file in ("dev.tfstate", "plan", "cdk.tf.json"):
+        found[file] = (cloud.folder / file).read_bytes()
+    return found
+
+
+def left(cloud: Cloud) -> list[str]:
+    """What of the deployment is still there."""
+    secrets = cloud.client("secretsmanager").list_secrets()["SecretList"]
+    groups = cloud.client("logs").describe_log_groups()["logGroups"]
+    roles = cloud.client("iam").list_roles()["Roles"]
+    buckets = cloud.client("s3").list_buckets()["Buckets"]
+    names = [each["Name"] for each in secrets] + [each["logGroupName"] for each in groups]
+    names += [each["RoleName"] for each in roles] + [each["Name"] for each in buckets]
+    names += cloud.client("kinesis").list_streams()["StreamNames"]
+    return [found for found in names if re.search(r"-dev\b", found)]
+
+
+@pytest.fixture(scope="module")
+def story(cloud: Cloud) -> Story:
+    """From apply to destroy."""
+    return Story(cloud)
+
+
+def test_all_readings_arrive_once_over_a_rotation(story: Story) -> None:
+    """What was sent stands in the record, each reading once, rejects none; both tasks read."""
+    assert sum(row[1] for row in story.leases) == 2 * READINGS
+    assert sum(row[2] for row in story.leases) == 0
+    assert len({row[4] for row in story.leases}) == 2
+    assert story.values == [(2 * READINGS, 2 * READINGS)]
+
+
+def test_the_last_values_are_in_the_cache(story: Story) -> None:
+    """Each series' newest value is there."""
+    assert len(story.cached) == 20
+
+
+def test_the_processors_are_healthy(story: Story) -> None:
+    """`floorlog health`, as the task definition calls it, is content with both."""
+    assert story.health == [0, 0]
+
+
+def test_logs_and_measures_are_in_cloudwatch(story: Story) -> None:
+    """Lines are JSON in the log group, and every reading is counted, though nobody put a metric."""
+    lines = [each["message"] for each in story.events if each["message"].startswith("{")]
+    assert "INFO" in {json.loads(line).get("level") for line in lines}
+    assert story.received == 2 * READINGS
+
+
+@pytest.mark.parametrize("call", FORBIDDEN, ids=[f"{c[0]}-{c[1]}-{c[2]}" for c in FORBIDDEN])
+def test_a_forbidden_call_is_denied(story: Story, call: tuple[str, str, str, Any]) -> None:
+    """No role can do what it does not need: other resources, other actions, others' secrets."""
+    assert story.denied[name(call)] == "AccessDeniedException"
+
+
+def test_no_password_is_in_state_plan_or_logs(story: Story) -> None:
+    """The passwords that secrets hold now and held before stand in no file and no log line."""
+    assert len(story.words) == 8  # four roles, rotated once
+    assert b"sensor-data-stream-dev" in story.texts["dev.tfstate"]
+    for word in story.words:
         assert len(word) == 40
-        for text in (state, plan, said, configuration, (ran.folder / "plan").read_bytes().hex()):
-            assert word not in text
-            assert word.encode().hex() not in text
+        for place, text in story.texts.items():
+            assert word.encode() not in text, place
 
 
-def test_tasks_end_in_order_and_destroy_leaves_nothing(ran: Cloud) -> None:
-    """SIGTERM drains: leases are given back, exit is 0; then all that was made is gone."""
-    running = [task for task in ran.tasks if task.process.poll() is None]
-    assert len(running) == 4
-    for task in running:
-        task.process.terminate()
-    for task in running:
-        assert task.process.wait(WAIT_SECONDS) == 0, task.lines[-5:]
-    assert {row[0] for row in ran.sql("SELECT owner FROM floorlog.lease")} == {None}
-    ran.terraform.run("destroy", "-auto-approve", "-parallelism=30")
-    state = json.loads((ran.folder / "dev.tfstate").read_text())
-    assert state["resources"] == []
-    left = [each["Name"] for each in ran.client("secretsmanager").list_secrets()["SecretList"]]
-    assert left == ["rds"]
-    assert not ran.client("kinesis").list_streams()["StreamNames"]
-    groups = ran.client("logs").describe_log_groups()["logGroups"]
-    assert not [each for each in groups if re.search(r"-dev\b", each["logGroupName"])]
-    roles = [each["RoleName"] for each in ran.client("iam").list_roles()["Roles"]]
-    assert not [name for name in roles if name.endswith("-dev")]
+def test_tasks_end_in_order(story: Story) -> None:
+    """SIGTERM drains: leases are given back, and exit is 0."""
+    assert story.exits == [0, 0, 0, 0]
+    assert story.owners == {None}
+
+
+def test_destroy_leaves_nothing(story: Story) -> None:
+    """The state is empty, and nothing with the suffix is left."""
+    assert story.state["resources"] == []
+    assert story.left == []

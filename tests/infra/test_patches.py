@@ -76,6 +76,28 @@ def test_the_nodes_of_a_replication_group_are_described(client):
     cache.delete_replication_group(ReplicationGroupId="r")
     missing = {"CacheClusterId": group["MemberClusters"][0]}
     assert refused(cache.describe_cache_clusters, **missing).startswith("CacheClusterNotFound")
+    gone = refused(cache.describe_replication_groups, ReplicationGroupId="r")
+    assert gone.startswith("ReplicationGroupNotFound")
+
+
+def test_a_locks_default_may_change_and_versions_stay(client):
+    """The default of a bucket with objects is changed; its versions cannot be suspended."""
+    s3 = client("s3", aws_access_key_id="a", aws_secret_access_key="b")
+    where = {"LocationConstraint": REGION}
+    s3.create_bucket(
+        Bucket="locked", CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True
+    )
+    s3.put_object(Bucket="locked", Key="k", Body=b"x")
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    s3.put_object_lock_configuration(
+        Bucket="locked",
+        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule},
+    )
+    found = s3.get_object_lock_configuration(Bucket="locked")["ObjectLockConfiguration"]
+    retention = found["Rule"]["DefaultRetention"]
+    assert (retention["Mode"], retention["Days"]) == ("GOVERNANCE", 1)
+    suspended = {"Bucket": "locked", "VersioningConfiguration": {"Status": "Suspended"}}
+    assert refused(s3.put_bucket_versioning, **suspended) == "InvalidBucketState"
 
 
 def test_an_event_with_metrics_becomes_metrics(client):

@@ -45,7 +45,7 @@ def anchor(room: Room, account: str) -> Anchor | None:
         object_lock_enabled=True,
         force_destroy=asked.throw_away,
     )
-    _settings(room, bucket.id, key_arn)
+    versions = _settings(room, bucket.id, key_arn)
     # COMPLIANCE: not even the account's root user shortens it.
     mode, days = ("GOVERNANCE", 1) if asked.throw_away else ("COMPLIANCE", asked.anchor_days)
     room.add(
@@ -54,6 +54,7 @@ def anchor(room: Room, account: str) -> Anchor | None:
         f"a note stays as it is for {days} days",
         bucket=bucket.id,
         rule={"default_retention": {"mode": mode, "days": days}},
+        depends_on=[versions],
     )
     refuse = {
         "Sid": "TlsOnly",
@@ -69,8 +70,8 @@ def anchor(room: Room, account: str) -> Anchor | None:
     return Anchor(bucket.bucket, bucket.arn, key_arn)
 
 
-def _settings(room: Room, bucket: str, key_arn: str) -> None:
-    room.add(
+def _settings(room: Room, bucket: str, key_arn: str) -> S3BucketVersioningA:
+    versions = room.add(
         S3BucketVersioningA,
         "anchors-versions",
         "Object Lock needs versions",
@@ -116,6 +117,7 @@ def _settings(room: Room, bucket: str, key_arn: str) -> None:
         bucket=bucket,
         eventbridge=True,
     )
+    return versions
 
 
 def _key(room: Room, account: str) -> str:

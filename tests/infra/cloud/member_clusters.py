@@ -2,7 +2,7 @@
 
 Documented behaviour (ElastiCache API reference): each of a replication group's MemberClusters is a
 cache cluster of one node, with the group's node type and engine; DescribeCacheClusters describes
-it, and it goes with its group.
+it, and it goes with its group. A group that was deleted is not found from then on.
 """
 
 import inspect
@@ -42,6 +42,13 @@ def _create_with_nodes(self: ElastiCacheBackend, *given: Any, **asked: Any) -> A
 
 def _delete_with_nodes(self: ElastiCacheBackend, *given: Any, **asked: Any) -> Any:
     group = _delete(self, *given, **asked)
-    for name in group.member_clusters:
+    for name in [*group.member_clusters, *_nodes_of(self, group.replication_group_id)]:
         self.cache_clusters.pop(name, None)
+    # AWS takes minutes; moto would say "deleting" for ever.
+    self.replication_groups.pop(group.replication_group_id, None)
     return group
+
+
+def _nodes_of(self: ElastiCacheBackend, group: str) -> list[str]:
+    clusters = self.cache_clusters.items()
+    return [name for name, node in clusters if node.replication_group_id == group]

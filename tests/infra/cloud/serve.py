@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bucket_policies
 import embedded_metrics
 import member_clusters
+import object_lock
 import scaling_tags
 import user_groups
 from gate import Gate
@@ -24,6 +25,7 @@ def main() -> None:
     bucket_policies.apply()
     user_groups.apply()
     member_clusters.apply()
+    object_lock.apply()
     scaling_tags.apply()
     embedded_metrics.apply()
     gate = Gate(DomainDispatcherApplication(create_backend_app), kinesis)
