@@ -57,6 +57,19 @@ def test_user_groups_are_made_described_and_removed(client):
     assert refused(cache.describe_user_groups, UserGroupId="g") == "UserGroupNotFound"
 
 
+def test_a_subnet_group_goes_when_it_is_deleted(client):
+    """It is not found from then on."""
+    cache, ec2 = client("elasticache"), client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    cache.create_cache_subnet_group(
+        CacheSubnetGroupName="n", CacheSubnetGroupDescription="d", SubnetIds=[subnet]
+    )
+    cache.delete_cache_subnet_group(CacheSubnetGroupName="n")
+    gone = refused(cache.delete_cache_subnet_group, CacheSubnetGroupName="n")
+    assert gone.startswith("CacheSubnetGroupNotFound")
+
+
 def test_the_nodes_of_a_replication_group_are_described(client):
     """Each member is a cache cluster of the group's type, and goes with it."""
     cache = client("elasticache")

@@ -13,6 +13,7 @@ import embedded_metrics
 import member_clusters
 import object_lock
 import scaling_tags
+import subnet_groups
 import user_groups
 from gate import Gate
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -27,6 +28,7 @@ def main() -> None:
     member_clusters.apply()
     object_lock.apply()
     scaling_tags.apply()
+    subnet_groups.apply()
     embedded_metrics.apply()
     gate = Gate(DomainDispatcherApplication(create_backend_app), kinesis)
     run_simple("127.0.0.1", port, gate, threaded=True)
