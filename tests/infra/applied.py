@@ -222,8 +222,12 @@ def services_here() -> Iterator[Services]:
 
 def given(endpoint: str, services: Services) -> dict[str, Any]:
     """What an administrator has before: the database, its secret and its security group."""
-    keys = {"region_name": REGION, "endpoint_url": endpoint, "aws_access_key_id": "administrator",
-            "aws_secret_access_key": "local"}  # fmt: skip
+    keys = {
+        "region_name": REGION,
+        "endpoint_url": endpoint,
+        "aws_access_key_id": ADMIN_KEYS["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": ADMIN_KEYS["AWS_SECRET_ACCESS_KEY"],
+    }
     content = json.dumps({"username": "iotadmin", "password": "x"})
     secret = boto3.client("secretsmanager", **keys).create_secret(Name="rds", SecretString=content)
     group = boto3.client("ec2", **keys).create_security_group(GroupName="db", Description="db")

@@ -33,27 +33,29 @@ def cloud(plugin: Path, serve_cloud, synthesiser, tmp_path_factory) -> Iterator[
             yield made
 
 
+MANAGER = "secretsmanager"
+NEW = {"SecretId": "WRITER", "SecretString": "{}"}
 FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("ecs-task-role-dev", "kinesis", "put_record",
      {"StreamName": "sensor-data-stream-dev", "Data": b"{}", "PartitionKey": "x"}),
     ("ecs-task-role-dev", "kinesis", "delete_stream", {"StreamName": "sensor-data-stream-dev"}),
     ("ecs-task-role-dev", "kinesis", "list_shards", {"StreamName": "another"}),
-    ("ecs-task-role-dev", "secretsmanager", "get_secret_value", {"SecretId": "ADMIN"}),
-    ("ecs-task-role-dev", "secretsmanager", "put_secret_value",
-     {"SecretId": "WRITER", "SecretString": "{}"}),
+    ("ecs-task-role-dev", MANAGER, "get_secret_value", {"SecretId": "ADMIN"}),
+    ("ecs-task-role-dev", MANAGER, "put_secret_value",
+     NEW),
     ("ecs-task-role-dev", "s3", "delete_object", {"Bucket": "BUCKET", "Key": "notes/x"}),
     ("ecs-task-role-dev", "s3", "get_object", {"Bucket": "another", "Key": "x"}),
     ("ecs-task-role-dev", "kms", "schedule_key_deletion", {"KeyId": "alias/iot-signing-key-dev"}),
     ("ecs-task-role-dev", "logs", "delete_log_group", {"logGroupName": "/aws/iot-processing-dev"}),
-    ("iot-migration-task-role-dev", "secretsmanager", "put_secret_value",
-     {"SecretId": "WRITER", "SecretString": "{}"}),
+    ("iot-migration-task-role-dev", MANAGER, "put_secret_value",
+     NEW),
     ("iot-producer-role-dev", "kinesis", "describe_stream_summary",
      {"StreamName": "sensor-data-stream-dev"}),
     ("iot-producer-role-dev", "kinesis", "put_record",
      {"StreamName": "another", "Data": b"{}", "PartitionKey": "x"}),
     ("ecs-execution-role-dev", "logs", "create_log_stream",
      {"logGroupName": "/aws/another", "logStreamName": "x"}),
-    ("ecs-execution-role-dev", "secretsmanager", "get_secret_value", {"SecretId": "WRITER"}),
+    ("ecs-execution-role-dev", MANAGER, "get_secret_value", {"SecretId": "WRITER"}),
 ]  # fmt: skip
 
 

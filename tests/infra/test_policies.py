@@ -17,25 +17,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 from applied import Cloud, applied, given, services_here, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
-SECRETS = "secretsmanager:"
+MANAGER = "secretsmanager:"
 # In an order in which each is still needed: a key is wrapped just once.
 NEEDED = [
-    ("iot-migration-dev", "migration", "iot-migration-task-role-dev", f"{SECRETS}GetSecretValue"),
+    ("iot-migration-dev", "migration", "iot-migration-task-role-dev", f"{MANAGER}GetSecretValue"),
     ("iot-processor-dev", "keeper", "ecs-task-role-dev", "kms:Encrypt"),
     ("iot-processor-dev", "keeper", "ecs-task-role-dev", "s3:ListBucket"),
     ("iot-processor-dev", "keeper", "ecs-task-role-dev", "s3:GetObject"),
     ("iot-processor-dev", "keeper", "ecs-task-role-dev", "s3:PutObject"),
     ("iot-processor-dev", "keeper", "ecs-task-role-dev", "kms:Decrypt"),
-    ("iot-processor-dev", "processor", "ecs-task-role-dev", f"{SECRETS}GetSecretValue"),
+    ("iot-processor-dev", "processor", "ecs-task-role-dev", f"{MANAGER}GetSecretValue"),
     ("iot-processor-dev", "processor", "ecs-task-role-dev", "kinesis:DescribeStreamSummary"),
     ("iot-processor-dev", "processor", "ecs-task-role-dev", "kinesis:ListShards"),
     ("iot-processor-dev", "processor", "ecs-task-role-dev", "kinesis:GetShardIterator"),
     ("iot-processor-dev", "processor", "ecs-task-role-dev", "kinesis:GetRecords"),
-    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{SECRETS}GetSecretValue"),
-    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{SECRETS}DescribeSecret"),
-    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{SECRETS}PutSecretValue"),
+    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{MANAGER}GetSecretValue"),
+    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{MANAGER}DescribeSecret"),
+    ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev", f"{MANAGER}PutSecretValue"),
     ("iot-rotation-dev", "rotation", "iot-rotation-task-role-dev",
-     f"{SECRETS}UpdateSecretVersionStage"),
+     f"{MANAGER}UpdateSecretVersionStage"),
 ]  # fmt: skip
 
 
