@@ -34,7 +34,10 @@ def cloud(plugin: Path, serve_cloud, synthesiser, tmp_path_factory) -> Iterator[
 
 
 MANAGER = "secretsmanager"
-OF_ADMIN, OF_WRITER = {"SecretId": "ADMIN"}, {"SecretId": "WRITER"}
+OF_ADMIN, OF_WRITER = (
+    {"SecretId": "ADMIN"},
+    {"SecretId": "WRITER"},
+)  # pragma: allowlist secret - names
 NEW = {**OF_WRITER, "SecretString": "{}"}
 FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("ecs-task-role-dev", "kinesis", "put_record",
