@@ -34,17 +34,14 @@ def cloud(plugin: Path, serve_cloud, synthesiser, tmp_path_factory) -> Iterator[
 
 
 MANAGER = "secretsmanager"
-OF_ADMIN, OF_WRITER = (
-    {"SecretId": "ADMIN"},
-    {"SecretId": "WRITER"},
-)  # pragma: allowlist secret - names
-NEW = {**OF_WRITER, "SecretString": "{}"}
+ADMIN, WRITER = "ADMIN", "WRITER"  # stand for ARNs that are known once applied
+NEW = {"SecretId": WRITER, "SecretString": json.dumps({})}
 FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("ecs-task-role-dev", "kinesis", "put_record",
      {"StreamName": "sensor-data-stream-dev", "Data": b"{}", "PartitionKey": "x"}),
     ("ecs-task-role-dev", "kinesis", "delete_stream", {"StreamName": "sensor-data-stream-dev"}),
     ("ecs-task-role-dev", "kinesis", "list_shards", {"StreamName": "another"}),
-    ("ecs-task-role-dev", MANAGER, "get_secret_value", OF_ADMIN),
+    ("ecs-task-role-dev", MANAGER, "get_secret_value", {"SecretId": ADMIN}),
     ("ecs-task-role-dev", MANAGER, "put_secret_value",
      NEW),
     ("ecs-task-role-dev", "s3", "delete_object", {"Bucket": "BUCKET", "Key": "notes/x"}),
@@ -59,7 +56,7 @@ FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
      {"StreamName": "another", "Data": b"{}", "PartitionKey": "x"}),
     ("ecs-execution-role-dev", "logs", "create_log_stream",
      {"logGroupName": "/aws/another", "logStreamName": "x"}),
-    ("ecs-execution-role-dev", MANAGER, "get_secret_value", OF_WRITER),
+    ("ecs-execution-role-dev", MANAGER, "get_secret_value", {"SecretId": WRITER}),
 ]  # fmt: skip
 
 
