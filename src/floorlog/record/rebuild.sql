@@ -95,6 +95,11 @@ FROM (
 ) AS f
 JOIN floorlog.batch AS b ON b.lease_id = f.lease_id AND b.number = f.number;
 
+-- :name forget_twins
+-- Of homes that stand twice one stays.
+DELETE FROM floorlog.series_home AS h WHERE EXISTS (
+    SELECT FROM floorlog.series_home AS o WHERE o.series_id = h.series_id AND o.ctid < h.ctid);
+
 -- :name rebuild_homes
 -- Of each series the five minutes of its newest reading; a home that is gone is where that reading came from.
 WITH ends AS (

@@ -180,6 +180,9 @@ def _columns(found: Sealed, of_batch: Ints, clocks: Sequence[int]) -> Columns:
     if len(found.quality) and not 0 <= found.quality.min() <= found.quality.max() <= QUALITY_MAX:
         message = "a quality is no status code"
         raise ValueError(message)
+    if len(found.flags) and not 0 <= found.flags.min() <= found.flags.max() <= CONFLICT + LATE:
+        message = "a flag is none that there is"
+        raise ValueError(message)
     return Columns(
         found.series,
         found.ts,
