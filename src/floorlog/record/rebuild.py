@@ -21,8 +21,8 @@ QUERIES = parse(files("floorlog.record").joinpath("rebuild.sql").read_text("utf-
 # In this order: heads before the leases that repeat the last one.
 STEPS = (
     "rebuild_heads", "rebuild_newer_heads", "rebuild_leases", "rebuild_open_rows",
-    "forget_conflicts", "find_conflicts", "forget_twins", "rebuild_homes", "forget_alarms", "fold_alarms",
-    "rebuild_chunk_times",
+    "forget_conflicts", "find_conflicts", "forget_twins", "rebuild_homes", "forget_alarms",
+    "fold_alarms", "rebuild_chunk_times",
 )  # fmt: skip
 
 
