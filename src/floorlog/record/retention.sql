@@ -31,6 +31,7 @@ SELECT x.expiry_id, floorlog.to_us(x.recorded_at), l.shard_id, x.first_number, x
 FROM floorlog.expiry AS x JOIN floorlog.lease AS l USING (lease_id) ORDER BY x.expiry_id DESC LIMIT %(rows_max)s;
 
 -- :name expire
--- One step; no row when nothing is left.
-SELECT expiry_id, readings, rejects, anomalies, batches, bytes_before, bytes_after
-FROM floorlog.expire(%(batches_max)s::int4);
+-- One step; no row when nothing is left, and without any policy nothing is looked at.
+SELECT x.expiry_id, x.readings, x.rejects, x.anomalies, x.batches, x.bytes_before, x.bytes_after
+FROM (SELECT WHERE EXISTS (SELECT FROM floorlog.retention AS r WHERE r.days IS NOT NULL)) AS any_policy
+CROSS JOIN LATERAL floorlog.expire(%(batches_max)s::int4) AS x;

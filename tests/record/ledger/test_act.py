@@ -13,6 +13,7 @@ from floorlog.record.known import readings
 from floorlog.record.verify import verify
 from floorlog.store.migrate import OPERATOR, READER
 
+pytestmark = pytest.mark.slow
 NEWEST = (
     "SELECT device_id, metric, floorlog.to_us(ts), value, text, quality FROM floorlog.reading"
     " WHERE flags & 1 = 0 AND (metric = 'm3') = %s ORDER BY ts DESC, device_id, metric LIMIT 1"

@@ -28,6 +28,7 @@ from floorlog.record.verify import Report, verify
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 
+pytestmark = pytest.mark.slow
 SAID = {"by": "Ann", "reason": "as the law asks"}
 BETWEEN = DAYS * 3 // 4  # the older half of the batches is older than that, the younger is not
 STORED = "SELECT sum(stored), sum(rejected) FROM floorlog.batch"

@@ -15,6 +15,7 @@ from floorlog.record.reject import Asked, reject, rejects, replay, shown
 from floorlog.record.verify import verify
 from floorlog.store.migrate import OPERATOR, READER
 
+pytestmark = pytest.mark.slow
 GOOD = b'{"device_id":"press-1","metric":"m0","ts":1767225600,"value":1}'
 
 
