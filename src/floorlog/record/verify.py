@@ -80,8 +80,8 @@ class Report:
             )
         if self.expiries:
             lines.append(
-                f"declared: {self.expired_readings} readings expired in {self.expiries} steps, which"
-                " the log names; see `floorlog retention log`"
+                f"declared: {self.expired_readings} readings expired in {self.expiries} steps,"
+                " which the log names; see `floorlog retention log`"
             )
         if self.unanchored_seconds:
             lines.append(
