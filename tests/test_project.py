@@ -49,7 +49,7 @@ def test_at_most_twelve_direct_dependencies_each_explained() -> None:
     assert explained == named
 
 
-@pytest.mark.parametrize("lock", [*LOCKS, "requirements-checkov.lock"])
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-image.lock", "requirements-checkov.lock"])
 def test_every_pin_has_hashes(lock: str) -> None:
     """A lock holds nothing but exact versions, each with at least one SHA-256."""
     text = (ROOT / lock).read_text()
