@@ -9,6 +9,7 @@ import pytest
 
 from floorlog import config
 from floorlog.infra.estimate import prose
+from floorlog.infra.release import TARGETS
 
 pytestmark = pytest.mark.slow
 NAMES = ("usual", "everything", "existing")
@@ -258,3 +259,16 @@ def test_scaling_follows_the_age_of_the_stream(configurations: Configurations) -
     assert service["desired_count"] == 2
     assert service["deployment_circuit_breaker"] == {"enable": True, "rollback": True}
     assert service["network_configuration"]["assign_public_ip"] is False
+
+
+def test_a_migration_has_its_way_before_the_rest_is_made(configurations: Configurations) -> None:
+    """What is made first holds each route, rule and endpoint that a task needs, by its name."""
+    targets = {each.removeprefix("-target=") for each in TARGETS["migration"]}
+    there = set()
+    for variant in ("usual", "everything"):
+        made = {f"{kind}.{key}" for kind, key, _ in resources(configurations[variant])}
+        there |= made
+        ways = ("aws_route_table_association.", "aws_route.")
+        assert {each for each in made if each.startswith(ways)} <= targets
+    assert targets <= there
+    assert {each.removeprefix("-target=") for each in TARGETS["repository"]} <= there

@@ -23,7 +23,10 @@ def endpoints(room: Room, network: Network, firewall: Firewall) -> None:
     inner = group(room, network, "endpoints-sg", "AWS services: the tasks alone")
     connect(room, "tasks-to-endpoints", firewall.tasks, inner.id, HTTPS_PORT)
     region = room.parameters.aws_region
-    for service, purpose in SERVICES.items():
+    services = dict(SERVICES)
+    if room.parameters.page:
+        services["ssmmessages"] = "whoever forwards the page's port"
+    for service, purpose in services.items():
         plain = service.replace(".", "-")
         room.add(
             VpcEndpoint,

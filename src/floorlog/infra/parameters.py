@@ -61,7 +61,7 @@ PARTS = {  # what may exist already, and what its identifiers look like
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be chosen of a deployment; each has the default of the first row below.
+    """Everything that can be chosen of a deployment; the first block is what most will set.
 
     Raises SettingError, one line, for anything that AWS would refuse later or that would lose data.
     """

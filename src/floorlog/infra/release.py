@@ -6,19 +6,33 @@ from typing import Any
 
 from floorlog.errors import ServiceError
 
-# The migration's task definition needs database, log-ins, image and log group: Terraform adds them.
+# The migration's task definition brings database, log-ins, image and log group with it; the ways
+# that a task takes through the network nothing refers to, so they are named. What a deployment does
+# not have (endpoints, or public routes) Terraform passes over.
+_WAYS = [
+    "aws_ecs_task_definition.iot-migration-task",
+    "aws_ecs_cluster.cluster",
+    "aws_iam_role_policy.ecs-execution-policy",
+    "aws_route.public-route",
+    *(
+        f"aws_route_table_association.{kind}-rta-{n}"
+        for kind in ("public", "private")
+        for n in (1, 2)
+    ),
+    "aws_vpc_security_group_egress_rule.tasks-to-aws",
+    *(
+        f"aws_vpc_security_group_{way}gress_rule.tasks-to-{other}-{side}"
+        for other in ("rds", "endpoints")
+        for way, side in (("e", "out"), ("in", "in"))
+    ),
+    *(
+        f"aws_vpc_endpoint.endpoint-{service}"
+        for service in ("secretsmanager", "logs", "ecr-api", "ecr-dkr", "s3")
+    ),
+]
 TARGETS = {
     "repository": ["-target=aws_ecr_repository.repository"],
-    "migration": [
-        "-target=aws_ecs_task_definition.iot-migration-task",
-        "-target=aws_ecs_cluster.cluster",
-        "-target=aws_iam_role_policy.ecs-execution-policy",
-        "-target=aws_route.public-route",
-        "-target=aws_vpc_security_group_egress_rule.tasks-to-rds-out",
-        "-target=aws_vpc_security_group_ingress_rule.tasks-to-rds-in",
-        "-target=aws_vpc_security_group_egress_rule.tasks-to-aws",
-        "-target=aws_vpc_endpoint.endpoint-secretsmanager",
-    ],
+    "migration": [f"-target={address}" for address in _WAYS],
 }
 WAIT_SECONDS = 900
 POLL_SECONDS = 5.0
