@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
@@ -155,11 +156,12 @@ def parameters(given: Mapping[str, object]) -> Parameters:
         raise
 
 
-def regions() -> list[str]:
+@cache
+def regions() -> tuple[str, ...]:
     """The regions that this release knows: Kinesis is there, and ARNs begin with arn:aws."""
     from botocore.session import Session  # noqa: PLC0415 - reads its tables only when asked
 
-    return sorted(Session().get_available_regions("kinesis"))
+    return tuple(sorted(Session().get_available_regions("kinesis")))
 
 
 def _wrong(name: str, what: str, fix: str) -> SettingError:
