@@ -85,7 +85,7 @@ def day(seed: int, step_s: int = 60) -> dict[str, object]:
 
 
 def cost(seed: int, seconds: int = 120) -> dict[str, float]:
-    """µs of CPU a reading over 1,000 series at 1 Hz, ten readings each in a batch and one; bytes."""
+    """µs of CPU a reading over 1,000 series, ten readings each in a batch and one; bytes."""
     value = plant(seed, 1, (seconds + 200) / 3600)
     figures: dict[str, float] = {}
     for per_batch in (10, 1):

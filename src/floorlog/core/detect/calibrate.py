@@ -24,12 +24,13 @@ KNOWN_MAX = 64.0  # no more of the tail is held for known: what is rare may yet 
 EXCESS_MAX = 8.0  # an excess counts at most this many usual ones
 
 
-def score(memory: Memory, stat: Floats, floor: tuple[float, float]) -> Floats:
+def score(memory: Memory, stat: Floats, floor: tuple[float, float], trusted: float) -> Floats:
     """−log10 of the share of blocks with a statistic as high as this one; 0 while learning.
 
     Above the tracked 95 % quantile the excess follows an exponential law whose width, at least what
     its mean and its mean square say, is known from few excesses: so what is expected of the next
-    one is a Lomax law. `floor`: the least that quantile and width can be, by what the statistic is.
+    one is a Lomax law. `floor`: the least that quantile and width can be, by what the statistic is,
+    held for as sure as if learned from `trusted` blocks of the tail.
     Source: peaks over threshold, Pickands (1975), in streams Siffer et al., KDD
     2017; predictive distributions, Aitchison and Dunsmore (1975).
     """
@@ -39,14 +40,14 @@ def score(memory: Memory, stat: Floats, floor: tuple[float, float]) -> Floats:
     if len(high):
         width = np.maximum(memory["tail_mean"][high], np.sqrt(memory["tail_square"][high] * 0.5))
         width = np.maximum(width, max(floor[1], 1e-290))
-        known = np.minimum(memory["tail_count"][high] + 1.0, KNOWN_MAX)
+        known = np.minimum(memory["tail_count"][high] + trusted, KNOWN_MAX)
         excess = np.minimum((stat[high] - quantile[high]) / width, SCORE_MAX)
         found[high] = SHARE_LOG10 + known * log10(1.0 + excess / known)
     ready = memory["count"] >= READY
     return np.where(ready, np.minimum(found, SCORE_MAX), 0.0)
 
 
-def learn(memory: Memory, stat: Floats, gate: Floats, new: Flags | None) -> None:
+def learn(memory: Memory, stat: Floats, new: Flags | None, gate: Floats) -> None:
     """Take the statistics that are `new` (None = all) into the tail, `gate` times as fast."""
     quantile, blocks = memory["quantile"], memory["count"]
     mean, square, count = memory["tail_mean"], memory["tail_square"], memory["tail_count"]

@@ -37,6 +37,12 @@ class Daily:
         "seen": "f8",
     }
     floor = (2.5, 0.6)
+    trusted = 1.0
+    lasting = False
+
+    def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:  # noqa: ARG002 - what is new
+        """What the tail may learn, and where: what is new."""
+        return None
 
     def phrase(self) -> str:
         """What is unusual."""

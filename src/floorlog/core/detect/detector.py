@@ -102,6 +102,10 @@ class Detector(Protocol):
         """Of which series it has learned enough to judge them; None = it need not learn."""
         return None
 
+    def renames(self, part: int, other: int) -> bool:  # noqa: ARG002 - a detector may have parts
+        """Whether a finding that one of its parts began becomes another one's."""
+        return False
+
     def grade(self, score: float) -> int:  # noqa: ARG002 - a detector may grade by score
         """The severity of a finding with this score."""
         return self.severity

@@ -28,6 +28,7 @@ FIELDS = {
 PART = {"part": "f8"}
 """Of a detector with parts: which of them led when the open finding began."""
 WORSE = "grew worse"
+OTHER = "turned out to be something else"
 LAPSED = "no more readings: how it went on is not known"
 
 
@@ -155,16 +156,19 @@ class _Steps:
         return found
 
     def _worse(self, hold: Memory, part: slice, on: Flags) -> list[Anomaly]:
-        """Open findings that turn out to be worth more than they were ranked: ended, begun anew."""
+        """Open findings that turn out to be worth more, or something else: ended, begun anew."""
         assert self.part is not None
         found = []
         for place in np.flatnonzero(on & (self.score[part] > hold["peak"])).tolist():
             at = part.start + place
             score = float(self.score[at])
-            if self.detector.grade(score) <= self.detector.grade(float(hold["peak"][place])):
+            grade = self.detector.grade
+            worse = grade(score) > grade(float(hold["peak"][place]))
+            named = self.detector.renames(int(hold["part"][place]), int(self.part[at]))
+            if not worse and not named:
                 continue
             now, value = int(self.ts[at]), float(self.value[at])
-            done = ended(self.detector, hold, place, now, value, WORSE)
+            done = ended(self.detector, hold, place, now, value, OTHER if named else WORSE)
             found.append(replace(done, row=int(self.row[at])))
             hold["start"][place], hold["peak"][place] = now, score
             hold["expected"][place], hold["part"][place] = self.expected[at], self.part[at]

@@ -44,6 +44,8 @@ SINCE_MIN = 8.0
 """The same after a pause."""
 GATE = 1.0 / 8.0
 """How much slower is learned inside a finding."""
+SEEN = 2.5
+"""A score from which on a level that the slow view finds is the quick one's."""
 OFF_DELAY_S = 60.0
 OFF_DELAY_READINGS = 40.0
 RARE_MAX = 6
@@ -77,8 +79,22 @@ class View(Protocol):
         """The least that the 95 % quantile of its statistic, and the width beyond, can be."""
         ...
 
+    @property
+    def trusted(self) -> float:
+        """How many blocks of the tail `floor` stands for."""
+        ...
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it says what has become of a series: it then gives an open finding its name."""
+        ...
+
     def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
         """The statistic of each block, what was expected, and where there is a statistic."""
+        ...
+
+    def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:
+        """After `measure`: what the tail may learn, and where; None = the statistic where new."""
         ...
 
     def phrase(self) -> str:
@@ -120,6 +136,7 @@ class Learned(Detector):
             fields |= {f"{view.name}.{field}": kind for field, kind in view.memory.items()}
             fields |= {_tail(view.name, field): kind for field, kind in calibrate.FIELDS.items()}
         self.memory = fields  # type: ignore[misc]  # as its views need
+        self.lasting = np.array([view.lasting for view in self.views])
         self.leveller = next((name for name in self.parts if name == "shift"), None)
         self._single = self.parts.index("spike") if "spike" in self.parts else None
 
@@ -168,6 +185,10 @@ class Learned(Detector):
         """Low, or medium when so rare that it is worth a look."""
         return 2 if score >= ALARM else 1
 
+    def renames(self, part: int, other: int) -> bool:
+        """A view of what lasts gives its name to what a passing one began."""
+        return bool(self.lasting[other] and not self.lasting[part])
+
     def ready(self, memory: Memory) -> Flags:
         """Enough blocks."""
         return memory["blocks"] >= BLOCKS_MIN
@@ -209,7 +230,7 @@ class Learned(Detector):
             return
         rank, place = rank[worth], place[worth]
         some = {name: column[rank] for name, column in tail.items()}
-        score = calibrate.score(some, far[worth], view.floor) - memory["day"][rank]
+        score = calibrate.score(some, far[worth], view.floor, view.trusted) - memory["day"][rank]
         ready = (_ready(memory) & (memory["anew"] == 0.0))[rank]
         answer.stay[place] |= (score >= stay[rank]) & ready
         on = (score >= (_least(memory, self.note) + memory["raised"])[rank]) & ready
@@ -231,18 +252,18 @@ class Learned(Detector):
         top = np.full(len(place), -SCORE_MAX)
         lead, expected = np.zeros(len(place), np.int8), block.level
         for which, view in enumerate(self.views):
-            stat, wanted, new = view.measure(
-                block, {field: memory[f"{view.name}.{field}"] for field in view.memory}
-            )
+            mine = {field: memory[f"{view.name}.{field}"] for field in view.memory}
+            stat, wanted, new = view.measure(block, mine)
             tail = {field: memory[_tail(view.name, field)] for field in calibrate.FIELDS}
-            score = calibrate.score(tail, stat, view.floor)
-            calibrate.learn(tail, stat, gate, new)
+            score = calibrate.score(tail, stat, view.floor, view.trusted)
+            calibrate.learn(tail, *(view.telling(mine) or (stat, new)), gate)
             kept = memory["scores"][which]
             np.copyto(kept, score, where=True if new is None else new)
             better = score > top if new is None else (score > top) & new
             top = np.where(better, score, top)
             lead = np.where(better, np.int8(which), lead)
             expected = np.where(better, wanted, expected)
+        self._prefer(memory, lead)
         score = memory["scores"].max(axis=0) - memory["day"]
         memory["score"][:] = score
         memory["since"] += 1.0
@@ -264,6 +285,13 @@ class Learned(Detector):
         if self.leveller is not None:
             for name, column in zip(LEVEL_FIELDS, answer.levels, strict=True):
                 column[place] = memory[f"{self.leveller}.{name}"]
+
+    def _prefer(self, memory: Memory, lead: NDArray[np.int8]) -> None:
+        """What the quick view of levels sees as well is its own: a step also moves slow means."""
+        if not {"shift", "drift"} <= set(self.parts):
+            return
+        quick, slow = self.parts.index("shift"), self.parts.index("drift")
+        np.copyto(lead, quick, where=(lead == slow) & (memory["scores"][quick] >= SEEN))
 
 
 def _ready(memory: Memory) -> Flags:

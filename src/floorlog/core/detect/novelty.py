@@ -28,6 +28,8 @@ class Novelty:
     """
 
     floor = (0.2, 0.05)
+    trusted = 1.0
+    lasting = False
 
     def __init__(self, name: str, every: int) -> None:
         """`every`: blocks in a step."""
@@ -42,6 +44,10 @@ class Novelty:
             "weight": f"f8:{PROTOTYPES}",
             "prototype": f"f8:{PROTOTYPES * LENGTH}",
         }
+
+    def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:  # noqa: ARG002 - what is new
+        """What the tail may learn, and where: what is new."""
+        return None
 
     def phrase(self) -> str:
         """What is unusual."""

@@ -26,7 +26,9 @@ class Shift:
     Gehrke, VLDB 2004) with gated adaptation.
     """
 
-    floor = (3.0, 0.8)
+    floor = (3.0, 0.7)
+    trusted = 64.0
+    lasting = True
 
     def __init__(self, name: str, every: int, phrase: str) -> None:
         """`every`: blocks in a window."""
@@ -45,7 +47,19 @@ class Shift:
             "scale": "f8",
             "frozen": "f8",  # windows since the level was found far; 0 = it is not
             "far": "f8",  # the statistic of the last block
+            "farthest": "f8",  # since the level is far
         }
+
+    def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:
+        """Once a window; of a time when the level was far its farthest, once it is over.
+
+        Else the tail would learn a fault while it lasts.
+        """
+        stat = np.where(memory["farthest"] > 0.0, memory["farthest"], memory["far"])
+        ended: Flags = (memory["tick"] == 0.0) & (memory["frozen"] == 0.0)
+        ended &= memory["count"] >= WINDOWS_MIN
+        np.copyto(memory["farthest"], 0.0, where=ended)
+        return stat, ended
 
     def phrase(self) -> str:
         """What is unusual."""
@@ -64,6 +78,8 @@ class Shift:
         memory["far"][:] = stat
         frozen = memory["frozen"]
         np.copyto(frozen, 1.0, where=(frozen == 0.0) & (stat >= FAR))
+        farthest = memory["farthest"]
+        np.copyto(farthest, np.maximum(farthest, stat), where=frozen > 0.0)
         expected = np.where(ready, memory["mean"], block.level)
         memory["sum"] += block.mean
         memory["tick"] += 1.0

@@ -17,10 +17,16 @@ class Spike:
     name = "spike"
     memory: ClassVar[dict[str, str]] = {}
     floor = (2.5, 0.6)
+    trusted = 1.0
+    lasting = False
 
     def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:  # noqa: ARG002 - the block knows all
         """The farthest reading of the block."""
         return block.peak, block.near, None
+
+    def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:  # noqa: ARG002 - what is new
+        """What the tail may learn, and where: what is new."""
+        return None
 
     def phrase(self) -> str:
         """What is unusual."""
