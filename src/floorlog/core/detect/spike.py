@@ -16,7 +16,7 @@ class Spike:
 
     name = "spike"
     memory: ClassVar[dict[str, str]] = {}
-    floor = (2.5, 0.6)
+    floor = (2.5, 0.42)
     trusted = 1.0
     lasting = False
 
