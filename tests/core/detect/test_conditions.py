@@ -7,7 +7,7 @@ from made_day import BEGIN_S, judge, readings
 from floorlog.core.detect.acceptance import REASON
 from floorlog.core.detect.deviation import Deviation
 from floorlog.core.detect.flat_line import FlatLine
-from floorlog.core.detect.hold import WORSE
+from floorlog.core.detect.hold import OTHER, WORSE
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.limit import CriticalLimit, Limit
 from floorlog.core.detect.out_of_range import OutOfRange
@@ -211,7 +211,7 @@ def test_a_new_normal_can_be_accepted() -> None:
         some = readings(np.zeros(10, np.int32), ts, value[begin : begin + 10])
         fresh, kind = np.ones(10, np.bool_), np.zeros(1, np.int8)
         found += panel.advance(some, fresh, asked, kind, BEGIN_S + begin + 10)
-    novelty = [e for e in found if e.detector != "limit" and e.reason != WORSE]
+    novelty = [e for e in found if e.detector != "limit" and e.reason not in {WORSE, OTHER}]
     assert told(novelty)[:2] == [("start", 800, 800), ("end", 800, 899)]
     assert novelty[1].reason == REASON
     assert len(novelty) == 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, judge, readings
 
-from floorlog.core.detect.hold import WORSE
+from floorlog.core.detect.hold import OTHER, WORSE
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.detect.stuck import Stuck
@@ -134,7 +134,7 @@ def test_a_fault_is_not_learned_at_once() -> None:
     value[3000:] += 9
     events = judge(value, detectors=[Learned()])
     start = {row: at for row, at in found(events) if 3000 <= at < 3010}
-    ended = [event for event in events if event.reason != WORSE]
+    ended = [event for event in events if event.reason not in {WORSE, OTHER}]
     lasted = [
         at - start[row] for row, at in found(ended, "end") if row in start and at > start[row]
     ]
