@@ -51,7 +51,7 @@ class Others:
         plant.store.close()
 
     def keep(self) -> None:
-        keeper = self.written.keeper()
+        keeper = self.written.keeper(anchor_s=10.0)  # each note costs every verification 5 ms
         lead(keeper)
         while not self.stop.wait(0.2):
             keeper.round()
