@@ -95,7 +95,8 @@ def serve(
     dsn()  # what is wrong with it is said now
     endpoint = endpoint_of(settings)
     record = Record(lambda: RecordReader(dsn))
-    feed = Feed(record, endpoint, Gauge(settings.lease_seconds, data))
+    # Threads of its own: what somebody asks for long must not keep live values and alarms waiting.
+    feed = Feed(Record(lambda: RecordReader(dsn)), endpoint, Gauge(settings.lease_seconds, data))
     anchor = open_anchor(settings.anchor, settings) if settings.anchor else None
     services = open_services(settings, feed, record, anchor)
     place = (settings.web_host, settings.web_port if port is None else port)
@@ -132,6 +133,7 @@ async def _serve(
         await feed.stop()
         await server.close_all_connections()
         record.close()
+        feed.record.close()
 
 
 def open_services(

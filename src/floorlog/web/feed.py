@@ -193,6 +193,11 @@ class Feed:
         return client
 
     @property
+    def record(self) -> Record:
+        """Whom it asks."""
+        return self._record
+
+    @property
     def clients(self) -> int:
         """How many pages follow."""
         return len(self._clients)
