@@ -33,6 +33,7 @@ AGE_SECONDS = 3_600.0
 REFUSED_SECONDS = 600.0  # before a slot that was refused is tried again
 # A step's: what it costs in memory, here and in the server, and how long its transaction is.
 STEP_READINGS_MAX = 600_000
+STEP_READINGS_MIN = 10_000  # halved down to this where the server does not finish in time
 STEP_CHUNKS_MAX = 4_000
 PAGE_ROWS = 64
 SMALL = 256  # readings: below, a chunk is joined with others; see the index chunk_small
@@ -125,6 +126,7 @@ class Sealer:
         self._quiet_s = quiet_s
         self._age_s = age_s
         self._held_off: dict[Slot, float] = {}
+        self._readings_max = STEP_READINGS_MAX
         self.readings = 0
         self.refused = 0
         connection.adapters.register_dumper(Packed, PackedDumper)
@@ -132,10 +134,18 @@ class Sealer:
         self._row_oid, self._array_oid = int(types[0]), int(types[1])
 
     def step(self) -> int:
-        """Do one swap; returns how many readings it moved, 0 when there is nothing to do."""
+        """Do one swap; returns how many readings it moved, 0 when there is nothing to do.
+
+        Raises:
+            psycopg.Error: the database does not answer.
+        """
         while (planned := self._plan()) is not None:
             try:
                 return self._swap(planned)
+            except psycopg.errors.QueryCanceled:
+                if self._readings_max <= STEP_READINGS_MIN:
+                    raise
+                self._readings_max //= 2
             except psycopg.Error as error:
                 if error.sqlstate != REFUSED:
                     raise
@@ -168,7 +178,7 @@ class Sealer:
         """As many rows of a slot as one step takes; a slot of several steps in even parts."""
         step = Step(width, slot)
         of_slot = {"width": width, "slot": slot, "quiet_s": self._quiet_s}
-        size, limit = 0, STEP_READINGS_MAX
+        size, limit = 0, self._readings_max
         while size < limit:
             page = self._ask("rows_of_slot", **of_slot, rows_max=PAGE_ROWS, skip=len(step.rows))
             for row in page:
@@ -178,7 +188,7 @@ class Sealer:
                     break
             if len(page) < PAGE_ROWS:
                 break
-            steps = -(-rows * size // (len(step.rows) * STEP_READINGS_MAX))
+            steps = -(-rows * size // (len(step.rows) * self._readings_max))
             limit = min(limit, -(-rows * size // (len(step.rows) * steps)))
         if step.rows:
             self._add_chunks(step, size)
@@ -199,7 +209,7 @@ class Sealer:
             more = added.get((series_id, lease_id), 0)
             fits = more and min(count, more) < SMALL and count + more <= READINGS_MAX
             is_first = (series_id, lease_id) not in joined
-            if fits and is_first and size + count <= 2 * STEP_READINGS_MAX:
+            if fits and is_first and size + count <= 2 * self._readings_max:
                 joined.add((series_id, lease_id))
                 step.chunks.append(there)
                 size += count

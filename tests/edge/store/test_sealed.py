@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from floorlog.core.protocol import Check, Load, Lookup, Register
@@ -174,6 +175,25 @@ def test_what_is_touched_is_left_open(record, sealer_of) -> None:
     assert sealer_of(quiet_s=600, age_s=600).step() == 0
     record.run("SELECT pg_sleep(0.01)")
     assert sealer_of(quiet_s=0.001, age_s=600).step() > 0
+
+
+def test_a_step_that_takes_too_long_is_done_in_halves(record, sealer_of, monkeypatch) -> None:
+    """What the server does not finish in time is tried with half as many readings."""
+    simple(record, hours=1)
+    expected = sorted(record.run(VIEW), key=repr)
+    sealer = sealer_of()
+    honest, sizes = Sealer._swap, []
+
+    def slow(self: Sealer, step: Any) -> int:
+        sizes.append(self._readings_max)
+        if len(sizes) == 1:
+            raise psycopg.errors.QueryCanceled
+        return honest(self, step)
+
+    monkeypatch.setattr(Sealer, "_swap", slow)
+    sealed_all(sealer)
+    assert sizes[1] == sizes[0] // 2
+    assert sorted(record.run(VIEW), key=repr) == expected
 
 
 def bent(one: dict[str, Any], column: str, how: Callable[[Any], Any]) -> None:
