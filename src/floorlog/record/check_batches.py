@@ -164,6 +164,7 @@ class Batches:
             for shard in self.shards.values():
                 self._check_sums(shard)
             self._check_newest()
+            self._check_orphans()
         tell(self.readings)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
@@ -428,6 +429,17 @@ class Batches:
             more = np.full(max(top, 2 * len(self._newest)) - len(self._newest), self._newest[0])
             self._newest = np.append(self._newest, more)
         np.maximum.at(self._newest, columns.series, columns.ts)
+
+    def _check_orphans(self) -> None:
+        """Sealed readings that no batch asked for."""
+        held = Rows(self._connection, "sealed_count", {}).take()
+        if held is None or held[0] == self._sealed.readings:
+            return
+        rows = Rows(self._connection, "sealed_orphans", {})
+        while page := rows.page():
+            for series_id, lease_id, width, slot, part in page:
+                says = f"{part} of slot {slot}, width {width}, holds readings of no batch"
+                self._findings.evidence("chunk", says, shard=self._name(lease_id), series=series_id)
 
     def _check_newest(self) -> None:
         rows = Rows(self._connection, "newest", {})

@@ -87,11 +87,15 @@ class SealedBatches:
     Args:
         connection: settled, in its transaction.
         wrong: told of chunks that cannot be read; their readings are missing then.
+
+    Attributes:
+        readings: given so far.
     """
 
     def __init__(self, connection: Connection, wrong: Wrong) -> None:
         self._connection = connection
         self._wrong = wrong
+        self.readings = 0
         self._window = _Window(0, 0, 0, Chunks([]).take())
 
     def of(self, asked: Sequence[Asked]) -> Columns:
@@ -110,6 +114,7 @@ class SealedBatches:
             parts.append(window.found.take(span))
             counts.append(span.stop - span.start)
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        self.readings += sum(counts)
         of_batch = np.repeat(np.arange(len(asked)), counts)
         return _columns(Sealed(*columns), of_batch, [batch.clock_s for batch in asked])
 

@@ -114,8 +114,31 @@ SELECT lease_id, number, epoch, clock_s, timestamptz_send(recorded_at), sequence
     catalogue, records, received, stored, rejected, duplicate, conflict, leaves, root, head
 FROM floorlog.batch AS b
 WHERE recorded_at >= %(since)s AND (%(series)s::int4[] IS NULL OR (lease_id, number) IN (
-    SELECT o.lease_id, o.number FROM floorlog.open_row AS o WHERE o.series && %(series)s::int4[]))
+    SELECT o.lease_id, o.number FROM floorlog.open_row AS o WHERE o.series && %(series)s::int4[]
+    UNION
+    SELECT c.lease_id, c.number_min + (u.place - 1) * (c.number_max - c.number_min) / greatest(c.count - 1, 1)
+        + coalesce(u.narrow, u.wide, 0)
+    FROM floorlog.chunk AS c
+    CROSS JOIN LATERAL (
+        SELECT generate_series(1, c.count) AS place, unnest(c.number_narrow) AS narrow, unnest(c.number_wide) AS wide
+    ) AS u
+    WHERE c.series_id = ANY (%(series)s::int4[])))
 ORDER BY lease_id, number;
+
+-- :name sealed_count
+-- How many readings chunks say that they hold.
+SELECT coalesce(sum(count), 0)::int8 FROM floorlog.chunk;
+
+-- :name sealed_orphans
+-- Chunks that hold readings of batches that are not there.
+SELECT DISTINCT c.series_id, c.lease_id, c.width, c.slot, c.part
+FROM floorlog.chunk AS c
+CROSS JOIN LATERAL (
+    SELECT generate_series(1, c.count) AS place, unnest(c.number_narrow) AS narrow, unnest(c.number_wide) AS wide
+) AS u
+WHERE NOT EXISTS (SELECT FROM floorlog.batch AS b WHERE b.lease_id = c.lease_id AND b.number = c.number_min
+    + (u.place - 1) * (c.number_max - c.number_min) / greatest(c.count - 1, 1) + coalesce(u.narrow, u.wide, 0))
+ORDER BY 1, 3, 4, 5;
 
 -- :name open_rows
 -- Open rows by batch.

@@ -16,3 +16,28 @@ def test_a_sealed_record_verifies(written) -> None:
     after = verify(written.dsn(), written.anchor)
     assert after.wrong == []
     assert (after.ok, after.readings, after.entries) == (True, before.readings, before.entries)
+
+
+@pytest.mark.slow
+def test_a_device_is_verified_out_of_chunks(written) -> None:
+    """Its batches are found by what is sealed, as they were by open rows."""
+    before = verify(written.dsn(), written.anchor, device="oven")
+    seal(written)
+    after = verify(written.dsn(), written.anchor, device="oven")
+    assert (after.ok, after.readings, after.entries) == (True, before.readings, before.entries)
+    assert after.entries > 0
+
+
+@pytest.mark.slow
+def test_a_sealed_reading_of_no_batch_is_found(written) -> None:
+    """A chunk that was put in beside the others, of a batch that never was."""
+    seal(written)
+    written.run(
+        "CREATE TEMP TABLE one AS SELECT * FROM floorlog.chunk LIMIT 1;"
+        "UPDATE one SET part = 99, number_min = 900, number_max = 900, number_narrow = NULL,"
+        " number_wide = NULL;"
+        "INSERT INTO floorlog.chunk SELECT * FROM one"
+    )
+    found = verify(written.dsn(), written.anchor)
+    assert not found.ok
+    assert any(one.where == "chunk" and "of no batch" in one.says for one in found.wrong)
