@@ -1399,37 +1399,32 @@ LANGUAGE sql STABLE AS $$
     WITH asked AS (
         SELECT floorlog.to_us(from_time) AS from_us, floorlog.to_us(to_time) AS to_us
     ), part AS (
-        SELECT c.series_id, u.*
-        FROM asked AS a
-        CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        -- Three ways, each over the chunks that go this way, and not a choice at each chunk.
+        SELECT c.series_id, c.t_min AS at_us, c.lowest AS low, c.highest AS high, c.average AS mean,
+            c.standing AS readings, c.good
+        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        WHERE c.width = 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
+        UNION ALL
+        SELECT c.series_id, c.slot * w.length_us + coalesce(b.bin, b.place - 1) * 3600000000::int8,
+            coalesce(b.low, b.low_scaled::float8 / c.scale), coalesce(b.high, b.high_scaled::float8 / c.scale),
+            b.mean, b.readings, coalesce(b.good, b.readings)
+        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        JOIN floorlog.widths() AS w ON w.width = c.width
         CROSS JOIN LATERAL (
-            SELECT CASE
-                WHEN c.standing > 0 AND (c.t_min < a.from_us OR c.t_max >= a.to_us OR c.average IS NULL) THEN 0
-                WHEN c.width = 0 THEN 2 WHEN c.bin_s = 3600 THEN 1 ELSE 0
-            END AS way OFFSET 0
-        ) AS m
-        CROSS JOIN LATERAL (
-            SELECT c.t_min AS at_us, c.lowest AS low, c.highest AS high, c.average AS mean, c.standing AS readings,
-                c.good
-            WHERE m.way = 2 AND c.standing > 0
-            UNION ALL
-            SELECT c.slot * w.length_us + coalesce(b.bin, b.place - 1) * 3600000000::int8,
-                coalesce(b.low, b.low_scaled::float8 / c.scale), coalesce(b.high, b.high_scaled::float8 / c.scale),
-                b.mean, b.readings, coalesce(b.good, b.readings)
-            FROM floorlog.widths() AS w
-            CROSS JOIN LATERAL (
-                SELECT generate_subscripts(c.bin_count, 1) AS place, unnest(c.bins) AS bin, unnest(c.bin_low) AS low,
-                    unnest(c.bin_high) AS high, unnest(c.bin_low_scaled) AS low_scaled,
-                    unnest(c.bin_high_scaled) AS high_scaled, unnest(c.bin_mean) AS mean,
-                    unnest(c.bin_count) AS readings, unnest(c.bin_good) AS good
-                WHERE m.way = 1
-            ) AS b
-            WHERE w.width = c.width AND m.way = 1
-            UNION ALL
-            SELECT u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
-            FROM floorlog.unsealed(c) AS u
-            WHERE m.way = 0 AND u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
-        ) AS u
+            SELECT generate_subscripts(c.bin_count, 1) AS place, unnest(c.bins) AS bin, unnest(c.bin_low) AS low,
+                unnest(c.bin_high) AS high, unnest(c.bin_low_scaled) AS low_scaled,
+                unnest(c.bin_high_scaled) AS high_scaled, unnest(c.bin_mean) AS mean,
+                unnest(c.bin_count) AS readings, unnest(c.bin_good) AS good
+        ) AS b
+        WHERE c.width > 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
+            AND c.bin_s = 3600
+        UNION ALL
+        SELECT c.series_id, u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
+        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        CROSS JOIN LATERAL floorlog.unsealed(c) AS u
+        WHERE NOT (c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
+                AND (c.width = 0 OR c.bin_s IS NOT DISTINCT FROM 3600))
+            AND u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
         UNION ALL
         SELECT u.series_id, u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
         FROM asked AS a
