@@ -67,6 +67,14 @@ LANGUAGE sql STABLE AS $$
     ORDER BY (greatest(p.at_us, p.from_us) - p.from_us) / p.point_us
 $$;
 
+-- The chunks of slots of one width.
+CREATE FUNCTION chunks_in(of_width int2, first_slot int4, last_slot int4) RETURNS SETOF chunk
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT k.* FROM floorlog.chunk AS k
+    WHERE k.width::int4 = of_width::int4 AND k.slot BETWEEN first_slot AND last_slot
+    OFFSET 0
+$$;
+
 -- The same by the hour, of every series of numbers, each hour by its beginning.
 CREATE FUNCTION hours(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (ts timestamptz, device_id text, metric text, low float8, high float8, mean float8, readings int8,
@@ -75,31 +83,40 @@ LANGUAGE sql STABLE AS $$
     WITH asked AS (
         SELECT floorlog.to_us(from_time) AS from_us, floorlog.to_us(to_time) AS to_us
     ), part AS (
-        -- Three ways, each over the chunks that go this way, and not a choice at each chunk.
+        -- Half hours inside the span, whole.
         SELECT c.series_id, c.t_min AS at_us, c.lowest AS low, c.highest AS high, c.average AS mean,
             c.standing AS readings, c.good
-        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
-        WHERE c.width = 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
+        FROM asked AS a CROSS JOIN LATERAL floorlog.slots(a.from_us, a.to_us - 1) AS p
+        CROSS JOIN LATERAL floorlog.chunks_in(p.width, p.first_slot, p.last_slot) AS c
+        WHERE p.width = 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us
         UNION ALL
+        -- Hours of wider chunks inside.
         SELECT c.series_id, c.slot * w.length_us + coalesce(b.bin, b.place - 1) * 3600000000::int8,
             coalesce(b.low, b.low_scaled::float8 / c.scale), coalesce(b.high, b.high_scaled::float8 / c.scale),
             b.mean, b.readings, coalesce(b.good, b.readings)
-        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
-        JOIN floorlog.widths() AS w ON w.width = c.width
+        FROM asked AS a CROSS JOIN LATERAL floorlog.slots(a.from_us, a.to_us - 1) AS p
+        JOIN floorlog.widths() AS w ON w.width = p.width
+        CROSS JOIN LATERAL floorlog.chunks_in(p.width, p.first_slot, p.last_slot) AS c
         CROSS JOIN LATERAL (
             SELECT generate_subscripts(c.bin_count, 1) AS place, unnest(c.bins) AS bin, unnest(c.bin_low) AS low,
                 unnest(c.bin_high) AS high, unnest(c.bin_low_scaled) AS low_scaled,
                 unnest(c.bin_high_scaled) AS high_scaled, unnest(c.bin_mean) AS mean,
                 unnest(c.bin_count) AS readings, unnest(c.bin_good) AS good
         ) AS b
-        WHERE c.width > 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
-            AND c.bin_s = 3600
+        WHERE p.width > 0 AND c.t_min >= a.from_us AND c.t_max < a.to_us AND c.bin_s = 3600
         UNION ALL
+        -- Readings of half hours at the span's ends, and of wider chunks that have no hours or reach beyond.
         SELECT c.series_id, u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
-        FROM asked AS a CROSS JOIN LATERAL floorlog.chunks_between(a.from_us, a.to_us - 1) AS c
+        FROM asked AS a CROSS JOIN LATERAL floorlog.slots(a.from_us, a.to_us - 1) AS p
+        CROSS JOIN LATERAL (
+            SELECT p.first_slot AS first, CASE WHEN p.width = 0 THEN p.first_slot ELSE p.last_slot END AS last
+            UNION
+            SELECT CASE WHEN p.width = 0 THEN p.last_slot ELSE p.first_slot END, p.last_slot
+        ) AS e
+        CROSS JOIN LATERAL floorlog.chunks_in(p.width, e.first, e.last) AS c
         CROSS JOIN LATERAL floorlog.unsealed(c) AS u
-        WHERE NOT (c.t_min >= a.from_us AND c.t_max < a.to_us AND c.average IS NOT NULL
-                AND (c.width = 0 OR c.bin_s IS NOT DISTINCT FROM 3600))
+        WHERE NOT (c.t_min >= a.from_us AND c.t_max < a.to_us
+                AND (p.width = 0 OR c.bin_s IS NOT DISTINCT FROM 3600))
             AND u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
         UNION ALL
         SELECT u.series_id, u.at_us, u.value, u.value, u.value, 1, (u.quality = 0)::int4
@@ -109,9 +126,11 @@ LANGUAGE sql STABLE AS $$
         WHERE u.flags & 1 = 0 AND u.at_us >= a.from_us AND u.at_us < a.to_us
     ), summed AS (
         SELECT p.series_id, p.at_us - ((p.at_us % 3600000000) + 3600000000) % 3600000000 AS hour_us,
-            min(p.low) AS low, max(p.high) AS high, sum(p.mean * p.readings) / sum(p.readings) AS mean,
+            min(p.low) AS low, max(p.high) AS high,
+            -- A mean too great for a float is none.
+            sum(p.mean * p.readings) / nullif(sum(p.readings) FILTER (WHERE p.mean IS NOT NULL), 0) AS mean,
             sum(p.readings) AS readings, sum(p.good)::float8 / sum(p.readings) AS good
-        FROM part AS p GROUP BY 1, 2
+        FROM part AS p WHERE p.readings > 0 GROUP BY 1, 2
     )
     SELECT floorlog.from_us(h.hour_us), s.device, s.metric, h.low, h.high, h.mean, h.readings, h.good
     FROM summed AS h JOIN floorlog.series AS s ON s.series_id = h.series_id
