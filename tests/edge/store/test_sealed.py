@@ -159,6 +159,7 @@ def test_late_readings_come_into_the_chunk_that_is_there(record, sealer_of) -> N
     assert found == [(1.25, 2, 3)]
 
 
+@pytest.mark.slow
 def test_slow_series_come_into_wider_chunks(record, sealer_of) -> None:
     """Half hours of few readings become a day's chunk, or thirty days'."""
     store, lease = record.begin()
@@ -311,6 +312,7 @@ def rows_of(readings: Any) -> list[tuple[Any, ...]]:
     return sorted(zip(*columns, strict=True))
 
 
+@pytest.mark.slow
 def test_points_keep_extremes_and_counts(record, sealer_of) -> None:
     """The same out of readings, minutes and whole chunks; conflicts do not stand."""
     store, lease, series = simple(record, hours=3)

@@ -40,6 +40,7 @@ def touched(connection: psycopg.Connection) -> int:
     return int(row[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analyzed", [False, True])
 def test_no_question_touches_more_chunks_than_its_range_needs(record, analyzed) -> None:
     """Of ten days of half hours of three series; also with a plan that is kept for any times."""
