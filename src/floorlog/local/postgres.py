@@ -38,7 +38,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "wal_level": "replica",  # so that pg_basebackup works
-    "max_wal_senders": "4",
+    "max_wal_senders": "10",  # a backup takes two, and one that was killed keeps them for a moment
     "min_wal_size": "80MB",
     "max_wal_size": "512MB",
     "jit": "off",  # our queries are short, and the embedded server has none
