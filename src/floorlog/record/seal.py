@@ -6,6 +6,7 @@ one of the two is small. Nothing here is trusted: the database's function compar
 """
 
 import logging
+import struct
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from floorlog.record.chunk import Columns, Place, chunks_of, packed
 from floorlog.store.chunk import CONFLICT, LATE, READINGS_MAX, Chunk, Chunks
 from floorlog.store.link import Connection
 from floorlog.store.open_row import WIDTHS_US, readings_of
+from floorlog.store.outcome import REFUSING_CLASSES
 from floorlog.store.queries import parse
 
 log = logging.getLogger("floorlog.seal")
@@ -30,6 +32,7 @@ log = logging.getLogger("floorlog.seal")
 QUERIES = parse(files("floorlog.record").joinpath("seal.sql").read_text("utf-8"))
 QUIET_SECONDS = 300.0
 AGE_SECONDS = 3_600.0
+TRIES_SECONDS = 10.0  # in which a step tries another when one was not done
 REFUSED_SECONDS = 600.0  # before a slot that was refused is tried again
 # A step's: what it costs in memory, here and in the server, and how long its transaction is.
 STEP_READINGS_MAX = 600_000
@@ -39,6 +42,7 @@ PAGE_ROWS = 64
 SMALL = 256  # readings: below, a chunk is joined with others; see the index chunk_small
 WIDENED = 2  # so many widths can still be widened
 REFUSED = "FL004"
+UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, StopIteration, struct.error)
 
 Ints = NDArray[np.int64]
 Slot = tuple[int, int]  # width and number
@@ -134,22 +138,26 @@ class Sealer:
         self._row_oid, self._array_oid = int(types[0]), int(types[1])
 
     def step(self) -> int:
-        """Do one swap; returns how many readings it moved, 0 when there is nothing to do.
+        """Do one swap; returns how many readings it moved, 0 when there is nothing to do for now.
 
         Raises:
             psycopg.Error: the database does not answer.
         """
-        while (planned := self._plan()) is not None:
+        began_s = time.monotonic()
+        # What is tried again is: but a keeper has more to do than sealing.
+        while time.monotonic() - began_s < TRIES_SECONDS and (planned := self._plan()) is not None:
             try:
                 return self._swap(planned)
-            except psycopg.errors.QueryCanceled:
+            except psycopg.errors.QueryCanceled as error:
                 if self._readings_max <= STEP_READINGS_MIN:
-                    raise
-                self._readings_max //= 2
+                    self._refuse(planned, str(error))
+                self._readings_max = max(self._readings_max // 2, STEP_READINGS_MIN)
             except psycopg.Error as error:
-                if error.sqlstate != REFUSED:
+                if error.sqlstate != REFUSED and str(error.sqlstate)[:2] not in REFUSING_CLASSES:
                     raise
                 self._refuse(planned, str(error))
+            except UNREADABLE as error:  # chunks or rows that nobody here wrote
+                self._refuse(planned, f"{type(error).__name__}: {error}")
         return 0
 
     def _refuse(self, step: Step, says: str) -> None:
@@ -179,8 +187,10 @@ class Sealer:
         step = Step(width, slot)
         of_slot = {"width": width, "slot": slot, "quiet_s": self._quiet_s}
         size, limit = 0, self._readings_max
+        last = (0, 0, 0)
         while size < limit:
-            page = self._ask("rows_of_slot", **of_slot, rows_max=PAGE_ROWS, skip=len(step.rows))
+            after = {"lease_id": last[0], "number": last[1], "part": last[2]}
+            page = self._ask("rows_of_slot", **of_slot, rows_max=PAGE_ROWS, **after)
             for row in page:
                 step.rows.append(row)
                 size += len(row[8])
@@ -188,6 +198,7 @@ class Sealer:
                     break
             if len(page) < PAGE_ROWS:
                 break
+            last = page[-1][:3]
             steps = -(-rows * size // (len(step.rows) * self._readings_max))
             limit = min(limit, -(-rows * size // (len(step.rows) * steps)))
         if step.rows:
@@ -255,7 +266,7 @@ class Sealer:
         order = np.lexsort((lease, series))  # stable: each chunk keeps its order
         series, lease = series[order], lease[order]
         columns = Columns(*(getattr(columns, name)[order] for name in Columns.__slots__))
-        begins = _begins(series, lease)
+        begins = _begins(series, lease, columns)
         states = {row[0] for row in self._ask("state_series")}
         places = _places(step, series[begins].tolist(), lease[begins].tolist(), states)
         made = packed(chunks_of(places, begins, columns, recorded), self._row_oid)
@@ -337,15 +348,32 @@ def _opened(rows: Sequence[tuple[Any, ...]]) -> tuple[NDArray[Any], ...]:
     )
 
 
-def _begins(series: Ints, lease: Ints) -> Ints:
-    """Where chunks begin: with each series and shard, and after so many readings."""
+def _begins(series: Ints, lease: Ints, columns: Columns) -> Ints:
+    """Where chunks begin: with each series and shard, and after so many readings.
+
+    Readings of one batch and time stay together: only their chunk tells their order.
+    """
     changes = (series[1:] != series[:-1]) | (lease[1:] != lease[:-1])
     edges = np.flatnonzero(np.append(True, changes)).tolist()
     ends = [*edges[1:], len(series)]
-    begins = [
-        at for begin, end in zip(edges, ends, strict=True) for at in range(begin, end, READINGS_MAX)
-    ]
+    begins = []
+    for begin, end in zip(edges, ends, strict=True):
+        at = begin
+        while at < end:
+            begins.append(at)
+            at = _cut(columns, at, at + READINGS_MAX) if at + READINGS_MAX < end else end
     return np.array(begins, np.int64)
+
+
+def _cut(columns: Columns, begin: int, at: int) -> int:
+    """The last place up to this one that cuts nothing of one batch and time; this where none is."""
+    place = at
+    while place > begin and (columns.number[place], columns.ts[place]) == (
+        columns.number[place - 1],
+        columns.ts[place - 1],
+    ):
+        place -= 1
+    return place if place > begin else at
 
 
 def _places(step: Step, series: list[int], leases: list[int], states: set[int]) -> list[Place]:

@@ -10,13 +10,18 @@ HAVING max(o.recorded_at) < clock_timestamp() - make_interval(secs => %(quiet_s)
 ORDER BY min(o.recorded_at);
 
 -- :name rows_of_slot
--- The first open rows of a slot, but those that were stored only now.
+-- The open rows of a slot after one, but those that were stored only now: by name, for rows come of
+-- age between two pages.
 SELECT o.lease_id, o.number, o.part, floorlog.to_us(o.recorded_at), o.clock_s, o.t_min, o.tick_us, o.clock_s,
     o.series, o.ts, o.ts_wide, o.value, o.quality, o.arrived, o.conflict, o.late
-FROM floorlog.open_row AS o
-WHERE o.width = %(width)s AND o.slot = %(slot)s
-    AND o.recorded_at < clock_timestamp() - make_interval(secs => %(quiet_s)s)
-ORDER BY o.lease_id, o.number, o.part LIMIT %(rows_max)s OFFSET %(skip)s;
+FROM (
+    SELECT * FROM floorlog.open_row AS r
+    WHERE r.width = %(width)s AND r.slot = %(slot)s
+        AND r.recorded_at < clock_timestamp() - make_interval(secs => %(quiet_s)s)
+    OFFSET 0  -- the slot's index finds them, not the order
+) AS o
+WHERE (o.lease_id, o.number, o.part) > (%(lease_id)s::int4, %(number)s::int8, %(part)s::int2)
+ORDER BY o.lease_id, o.number, o.part LIMIT %(rows_max)s;
 
 -- :name chunks_there
 -- What chunks there are of series in a slot.
