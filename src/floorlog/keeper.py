@@ -126,9 +126,11 @@ class Keeper:
         began_s = time.monotonic()
         if self._sealer is None or began_s < self._seal_at:
             return None
-        if self._sealer.step():
-            return time.monotonic() - began_s
+        # Also where the step fails: what cannot be sealed must not keep all else from its turn.
         self._seal_at = began_s + SEAL_SECONDS
+        if self._sealer.step():
+            self._seal_at = began_s
+            return time.monotonic() - began_s
         return None
 
     def _tell(self) -> None:

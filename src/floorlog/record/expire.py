@@ -8,6 +8,7 @@ import psycopg
 
 from floorlog.record.act import Connection
 from floorlog.record.retention import Step, step
+from floorlog.store.outcome import REFUSING_CLASSES
 
 log = logging.getLogger("floorlog.keeper")
 
@@ -15,7 +16,8 @@ BATCHES_MAX = 600  # a step's, beside the rest of the chunks that it would cut
 BATCHES_MIN = 10
 STEP_SECONDS_MAX = 50  # then it is undone, and half as much is tried
 LOOK_SECONDS = 600.0  # between two looks at whether anything is due: whole days count
-RETRY_SECONDS = 3_600.0  # after a batch that is not what was stored: a person has to look
+RETRY_SECONDS = 3_600.0  # after what cannot expire: a person has to look
+REFUSED = "FL004"  # a batch is not what was stored
 
 
 class Expirer:
@@ -42,23 +44,27 @@ class Expirer:
             with connection.transaction():
                 connection.execute(f"SET LOCAL statement_timeout = '{STEP_SECONDS_MAX}s'")
                 found = step(connection, self._batches)
-        except psycopg.errors.QueryCanceled:
-            if self._batches == BATCHES_MIN:
-                raise
-            self._batches = max(BATCHES_MIN, self._batches // 2)
-            return True
+        except psycopg.errors.QueryCanceled as error:
+            if self._batches > BATCHES_MIN:
+                self._batches = max(BATCHES_MIN, self._batches // 2)
+                return True
+            return self._hold_off(error)
         except psycopg.Error as error:
-            if error.sqlstate != "FL004":
+            if error.sqlstate != REFUSED and str(error.sqlstate)[:2] not in REFUSING_CLASSES:
                 raise
-            log.error("NOTHING CAN EXPIRE: %s", error.diag.message_primary)  # noqa: TRY400 - one line says it all
-            self._next = self._monotonic() + RETRY_SECONDS
-            return False
+            return self._hold_off(error)
         if found is None:
             self._next = self._monotonic() + LOOK_SECONDS
             return False
         self._batches = min(BATCHES_MAX, self._batches + BATCHES_MIN)
         _tell(found)
         return True
+
+    def _hold_off(self, error: psycopg.Error) -> bool:
+        """What cannot expire must not keep all else from being done."""
+        log.error("NOTHING CAN EXPIRE: %s", error.diag.message_primary)
+        self._next = self._monotonic() + RETRY_SECONDS
+        return False
 
 
 def _tell(found: Step) -> None:

@@ -29,6 +29,18 @@ JOIN floorlog.chunk AS c
 WHERE EXISTS (SELECT FROM floorlog.series_home AS h WHERE h.series_id = c.series_id AND h.lease_id = %(home)s)
 ORDER BY c.series_id, c.width, c.slot, c.part;
 
+-- :name rows_of_batches
+-- The open rows of some batches that name no home: what expiry cut out of chunks, among others.
+SELECT r.t_min, r.tick_us, r.clock_s, r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived, r.conflict, r.late
+FROM unnest(%(leases)s::int4[], %(numbers)s::int8[]) AS a (lease_id, number)
+JOIN floorlog.open_row AS r ON r.lease_id = a.lease_id AND r.number = a.number
+WHERE r.home IS NULL
+ORDER BY r.lease_id, r.number, r.part;
+
+-- :name homed_here
+-- Which of these series have their home in a shard.
+SELECT series_id FROM floorlog.series_home WHERE series_id = ANY (%(series)s) AND lease_id = %(home)s;
+
 -- :name chunks_in_slots
 -- The chunks of series in slots.
 SELECT c.series_id, c.lease_id, c.count, c.number_min, c.number_max, c.t_min, c.t_max, c.tick_us, c.scale,

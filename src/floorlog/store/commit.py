@@ -39,7 +39,8 @@ class Committer:
     def __init__(self, lease_s: float) -> None:
         self.versions: dict[int, int] = {}
         self._lease_s = float(lease_s)
-        # By series: the window that the record is known to hold as the newest reading's.
+        # By series: the window that the record was last told. Not the greatest: expiry lowers what
+        # the record holds.
         self._newest: NDArray[np.int32] = np.full(1024, UNSEEN, np.int32)
 
     def commit(
@@ -157,7 +158,7 @@ class Committer:
         }
 
     def _hints(self, batch: Batch) -> Hints:
-        """Series whose newest window rises above what the record is known to hold."""
+        """Series whose newest window is another than the record was last told."""
         series = batch.series
         if not len(series):
             return series, series
@@ -167,7 +168,7 @@ class Committer:
         if newest[-1] >= len(self._newest):
             more = max(int(newest[-1]) + 1, 2 * len(self._newest)) - len(self._newest)
             self._newest = np.append(self._newest, np.full(more, UNSEEN, np.int32))
-        raised = windows > self._newest[newest]
+        raised = windows != self._newest[newest]
         return newest[raised], windows[raised]
 
 

@@ -55,19 +55,46 @@ def look_up(
     rehomed = _rehome(connection, command, at_home, ended)
     if rehomed is not None:
         return rehomed
-    parts = [_match(_distinct(rows), command.series, command.ts)]
-    parts.append(sealed.held(connection, command.series, command.ts))
+    windows = {one: at_home[one][1] for one in command.marks_of if one in at_home}
+    held = joined(
+        [
+            _match(_distinct(rows), command.series, command.ts),
+            sealed.held(connection, command.series, command.ts),
+        ]
+    )
+    found = Found(held, newest(connection, windows))
     barred = alone.fetchone()
     if barred is None or not barred[0]:
-        # Expiry was under way: what it cuts out of a chunk goes back into open rows.
-        rows = connection.execute(
-            sql("rows_in_spans"), {"begins": begins, "ends": ends}, binary=True
-        )
-        parts.append(_match(_distinct(rows), command.series, command.ts))
-    held = joined(parts)
-    windows = {one: at_home[one][1] for one in command.marks_of if one in at_home}
-    found = Found(held, newest(connection, windows))
+        found = _again(connection, command, windows, found)
     return found, {lease_id: row[2] for lease_id, row in standing.items()}
+
+
+def _again(
+    connection: Connection, command: Lookup, windows: dict[int, int | None], found: Found
+) -> Found:
+    """What was found, and what is found now.
+
+    Expiry was under way: what it cuts out of a chunk goes back into open rows, and may be sealed
+    again at once. Only what moved twice between two statements could be missed once.
+    """
+    begins, ends = spans(command.ts)
+    rows = connection.execute(sql("rows_in_spans"), {"begins": begins, "ends": ends}, binary=True)
+    held = joined(
+        [
+            found.held,
+            _match(_distinct(rows), command.series, command.ts),
+            sealed.held(connection, command.series, command.ts),
+        ]
+    )
+    marks = _at_mark(joined([found.marks, newest(connection, windows)]))
+    return Found(_once(held), _once(marks))
+
+
+def _once(readings: StoredReadings) -> StoredReadings:
+    """Readings once each: the record holds none twice."""
+    columns = [getattr(readings, name).tolist() for name in readings.__slots__]
+    first = {row: place for place, row in reversed(list(enumerate(zip(*columns, strict=True))))}
+    return select(readings, np.array(sorted(first.values()), np.intp))
 
 
 def _rehome(
@@ -166,7 +193,11 @@ def _newest_in(connection: Connection, series: NDArray[np.int32], window: int) -
         if certain == len(series) or cut == begin:
             break
         below, span_us = cut, span_us * WALK_FACTOR
-    seen = joined([seen, sealed.newest(connection, series, begin, end)])
+    return _at_mark(joined([seen, sealed.newest(connection, series, begin, end)]))
+
+
+def _at_mark(seen: StoredReadings) -> StoredReadings:
+    """All readings at the newest time of each series."""
     latest = _latest(seen)
     at_mark = [
         latest[one] == ts for one, ts in zip(seen.series.tolist(), seen.ts.tolist(), strict=True)

@@ -7,6 +7,7 @@ some back; look-ups bar it meanwhile.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from floorlog.core.protocol import StoredReadings
 from floorlog.store.chunk import CONFLICT, LATE, Chunk, Chunks, Sealed
 from floorlog.store.link import Connection
-from floorlog.store.open_row import NOTHING, WIDTHS_US
+from floorlog.store.open_row import NOTHING, WIDTHS_US, readings_of, select
 from floorlog.store.queries import sql
 
 Ints = NDArray[np.int64]
@@ -73,17 +74,30 @@ def foreign(connection: Connection, lease_id: int, since: int, version: int) -> 
     if not batches:
         return NOTHING
     clocks = {(lease, number): clock_s for lease, number, clock_s in batches}
-    asked = {
+    asked: dict[str, NDArray[Any]] = {
         "leases": np.array([lease for lease, _ in clocks], np.int32),
         "numbers": np.array([number for _, number in clocks], np.int64),
-        "home": lease_id,
     }
-    rows = connection.execute(sql("chunks_of_batches"), asked, binary=True).fetchall()
+    # What expiry cut out of chunks is open again, and names no home; it is sealed again by and by.
+    found = [_cut_out(connection, lease_id, asked)]
+    of_home: dict[str, Any] = {**asked, "home": lease_id}
+    rows = connection.execute(sql("chunks_of_batches"), of_home, binary=True).fetchall()
+    if rows:
+        chunks = [Chunk(*row) for row in rows]
+        parts = _by_batch(chunks, Chunks(chunks).take(), clocks)
+        found += [parts[key] for key in clocks if key in parts]
+    return joined([*found, _cut_out(connection, lease_id, asked)])
+
+
+def _cut_out(connection: Connection, home: int, asked: dict[str, NDArray[Any]]) -> StoredReadings:
+    """The readings of series homed in a shard in those open rows of batches that name no home."""
+    rows = connection.execute(sql("rows_of_batches"), asked, binary=True).fetchall()
+    found = readings_of(rows)
     if not rows:
-        return NOTHING
-    chunks = [Chunk(*row) for row in rows]
-    parts = _by_batch(chunks, Chunks(chunks).take(), clocks)
-    return joined([parts[key] for key in clocks if key in parts])
+        return found
+    values = {"series": np.unique(found.series), "home": home}
+    here = [row[0] for row in connection.execute(sql("homed_here"), values, binary=True)]
+    return select(found, np.isin(found.series, np.array(here, np.int32)))
 
 
 def _in_slots(
