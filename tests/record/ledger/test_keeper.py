@@ -5,15 +5,17 @@ import os
 import shutil
 
 import numpy as np
+import psycopg
 import pytest
 from written import lead, more
 
 from floorlog.core.ledger.note import VerifierKey
 from floorlog.core.ledger.tree import Growing, root
 from floorlog.errors import InputError, RecordError
-from floorlog.keeper import RETRY_SECONDS
+from floorlog.keeper import RETRY_SECONDS, ROUND_SECONDS
 from floorlog.metrics import Measures
 from floorlog.record.anchor import Directory, note_name, notes_of, open_signer
+from floorlog.record.expire import Expirer
 from floorlog.record.verifier import Key
 
 pytestmark = pytest.mark.slow  # a database and a keeper
@@ -192,3 +194,29 @@ def test_anchors_that_are_gone_are_not_begun_anew(written) -> None:
     written.anchor.path.joinpath(note_name(written.anchor.sizes()[-1])).unlink()
     with pytest.raises(RecordError, match="THE ANCHORS ARE GONE"):
         written.keep()
+
+
+def test_what_cannot_be_sealed_or_expire_keeps_nothing_else_from_its_turn(
+    written, monkeypatch, caplog
+) -> None:
+    """A step that the server never finishes: the other's turn comes, and the log goes on."""
+
+    def canceled(*_: object) -> None:
+        raise psycopg.errors.QueryCanceled("too slow")
+
+    keeper = written.keeper()
+    lead(keeper)
+    keeper._seal_at = float("-inf")
+    monkeypatch.setattr("floorlog.keeper.Sealer.step", canceled)
+    monkeypatch.setattr("floorlog.record.expire.step", canceled)
+    keeper._expirer = Expirer()
+    assert keeper._attempt(keeper.round) == RETRY_SECONDS
+    assert "NOTHING CAN EXPIRE" not in caplog.text
+    for _ in range(9):  # in halves, until it gives up for a while
+        lead(keeper)
+    assert "NOTHING CAN EXPIRE" in caplog.text
+    size = written.run("SELECT count(*) FROM floorlog.log_leaf")
+    more(written)
+    assert keeper.round() == ROUND_SECONDS
+    assert written.run("SELECT count(*) FROM floorlog.log_leaf") > size
+    keeper._link.close()
