@@ -2258,12 +2258,17 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
         AND u.number BETWEEN from_number AND to_number
 $$;
 
--- Whether a reject goes: with all that belongs to no device, or because its bytes name a device that
--- goes; never while they name one that is held.
+-- Whether a reject goes: with all that belongs to no device, or because a field of its bytes is a
+-- device that goes; never while its bytes hold the name of one that is held, wherever.
 CREATE FUNCTION reject_goes(data bytea, is_all bool, going text[], held text[]) RETURNS bool
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (is_all OR EXISTS (SELECT FROM unnest(going) AS g (name)
-            WHERE g.name <> '' AND position(convert_to(g.name, 'UTF8') IN data) > 0))
+            WHERE g.name <> '' AND position(convert_to(g.name, 'UTF8') IN data) > 0
+                -- Fields end at quotes, commas, semicolons, control characters and NUL, with spaces beside
+                -- them. Bytes are compared as `escape` writes them: it is text whatever they are.
+                AND encode(data, 'escape') ~ ('(^|["'',;[:cntrl:]]|\\000) *'
+                    || regexp_replace(encode(convert_to(g.name, 'UTF8'), 'escape'), '([^A-Za-z0-9_])', '\\\1', 'g')
+                    || ' *($|["'',;[:cntrl:]]|\\000|\\\\)')))
         AND NOT EXISTS (SELECT FROM unnest(held) AS h (name)
             WHERE h.name <> '' AND position(convert_to(h.name, 'UTF8') IN data) > 0)
 $$;

@@ -249,6 +249,24 @@ def test_rejects_go_with_the_device_that_they_name(aged_ground) -> None:
         assert aged.run(goes, bad, False, ["oven"], []) == [(True,)]
         assert aged.run(goes, bad, False, ["press-1", ""], []) == [(False,)]
         assert aged.run(goes, bad, True, [""], []) == [(True,)]
+        for other in (
+            b'{"device_id":"oven2"}',
+            b'{"device_id":"big-oven"}',
+            b"oven-x,5",
+            b"\xc3\xa9oven",
+        ):
+            assert aged.run(goes, other, False, ["oven"], []) == [(False,)], other
+        for same in (
+            b"oven,5",
+            b"5; oven\n",
+            b'"{\\"id\\":\\"oven\\"}"',
+            b"\x00oven\x00\xff",
+            b"oven",
+        ):
+            assert aged.run(goes, same, False, ["oven"], []) == [(True,)], same
+        odd = "a.b*(c) \\ \u00e9"
+        assert aged.run(goes, f'["{odd}"]'.encode(), False, [odd], []) == [(True,)]
+        assert aged.run(goes, b'["axb*(c) \\ \xc3\xa9"]', False, [odd], []) == [(False,)]
         assert aged.run(goes, bad, True, ["", "oven"], ["oven"]) == [(False,)]
 
 
