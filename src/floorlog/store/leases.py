@@ -1,8 +1,11 @@
 """Who reads which shard: surveys, leases and signs of life, by the database's clock alone."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+
+import psycopg
 
 from floorlog.core.protocol import (
     Fenced,
@@ -17,6 +20,12 @@ from floorlog.store.link import Connection, transaction
 from floorlog.store.queries import sql
 
 SURVEYS_BETWEEN_CHORES = 500
+# Why a month may not be made now: its lock is not to be had, or a row of it came meanwhile.
+NOT_NOW = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.CheckViolation,
+)
 
 
 @dataclass(slots=True)
@@ -46,7 +55,7 @@ class Desk:
             live = connection.execute(sql("live_workers"), since, binary=True).fetchall()
         if self._surveys % SURVEYS_BETWEEN_CHORES == 0:
             connection.execute(sql("forget_workers"))
-            connection.execute(sql("make_months"))
+            _make_months(connection)
         self._surveys += 1
         return Surveyed(views, tuple(worker for (worker,) in live))
 
@@ -188,3 +197,13 @@ def parents_first(shards: Iterable[Shard]) -> list[Shard]:
         ] or list(waiting.values())  # a circle cannot be: but it must not hang us
         ordered.extend(waiting.pop(shard.shard_id) for shard in ready)
     return ordered
+
+
+def _make_months(connection: Connection) -> None:
+    """Make the months to come, unless somebody reads for long: there is time for it later.
+
+    A new month is attached under a lock that waits for every reader, and makes all others wait.
+    """
+    with suppress(*NOT_NOW), transaction(connection):
+        connection.execute(sql("wait_briefly"))
+        connection.execute(sql("make_months"))

@@ -139,6 +139,10 @@ WHERE lease_id = %(lease_id)s AND epoch = %(epoch)s AND owner = %(worker)s;
 SELECT epoch, checkpoint, number, version, floorlog.to_us(clock_timestamp())
 FROM floorlog.lease WHERE lease_id = %(lease_id)s FOR NO KEY UPDATE;
 
+-- :name wait_briefly
+-- Give up soon on a lock for which others would have to wait as well.
+SELECT set_config('lock_timeout', '500ms', true);
+
 -- :name make_months
 -- Make the partitions of this month and the two after it.
 SELECT floorlog.make_months(2);
