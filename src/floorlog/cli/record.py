@@ -33,7 +33,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 @DATA
 @KEY
 @click.option("--since", metavar="TIME", default="-infinity", help="Only what was stored since.")
-@click.option("--device", metavar="NAME", help="Only batches with readings of this device.")
+@click.option("--device", metavar="NAME", help="Only batches that hold readings of this device.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--rebuild", is_flag=True, help="As owner, make again what is derived and wrong.")
 def verify(

@@ -147,3 +147,16 @@ def test_changed_alarms_are_found(written, statement, kind, says) -> None:
     report = verified(written)
     assert not report.ok
     assert any(one.kind == kind and says in one.says for one in report.wrong), report.wrong
+
+
+def test_a_part_says_that_it_is_one(written) -> None:
+    """What was taken away whole is seen by nobody who looks at what is there: it is said so."""
+    oven = "(SELECT series_id FROM floorlog.series WHERE device = 'oven')"
+    written.run(f"DELETE FROM floorlog.open_row WHERE series && ARRAY{oven}::int4[]")
+    part = verify(written.dsn(), written.anchor, device="oven")
+    assert (part.ok, part.readings, part.is_part) == (True, 0, True)
+    assert "taken away" in part.as_text()
+    assert "\nintact" not in f"\n{part.as_text()}"
+    whole = verify(written.dsn(), written.anchor)
+    assert not whole.ok
+    assert not whole.is_part
