@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, Day, readings
 
+from floorlog.core.detect.asset_shift import FIELDS, AssetShift, Levels
+from floorlog.core.detect.detector import NEVER
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.reading import Anomaly
@@ -96,3 +98,27 @@ def test_the_future_changes_nothing() -> None:
     known = [event for event in run(day, [])[0] if event.at < (BEGIN_S + FAULT + 59) * 1_000_000]
     again = [event for event in run(other, [])[0] if event.at < (BEGIN_S + FAULT + 59) * 1_000_000]
     assert known == again != []
+
+
+def test_a_finding_of_an_asset_that_lost_its_sensors_ends() -> None:
+    """With two sensors left none begins any more, but what is open ends when they are calm."""
+    memory = {
+        name: np.full(3, NEVER if kind == "i8" else 0, np.int64 if kind == "i8" else np.float64)
+        for name, kind in FIELDS.items()
+    }
+    asset = np.zeros(3, np.int32)
+
+    def say(second: int, *far: float) -> list[str]:
+        count = len(far)
+        when = np.full(count, second)
+        some = Levels(
+            np.arange(count), when * 1_000_000, when, np.array(far), np.zeros(count),
+            np.zeros(count),
+        )  # fmt: skip
+        return [event.phase for event in AssetShift().follow(memory, some, asset, second + 1)]
+
+    assert say(1_000, 9.0, 9.0, 9.0) == ["start"]
+    assert say(9_000, 9.0, 9.0) == []
+    assert say(9_100, 0.0, 0.0) == []
+    assert say(9_200, 0.0, 0.0) == ["end"]
+    assert say(9_300, 9.0, 9.0) == []

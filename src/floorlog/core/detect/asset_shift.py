@@ -22,7 +22,7 @@ FIELDS = {
     "expected": "f8",
 }
 MEMBERS_MIN = 3
-"""An asset of fewer number series is judged by series alone."""
+"""An asset of fewer number series is judged by series alone; what is open there still ends."""
 TOP = ((1, 5.5), (2, 4.5))
 """So many sensors, this far on average: a finding begins."""
 STAY = 3.0
@@ -105,19 +105,23 @@ class AssetShift:
         order = rows[np.lexsort((-memory["far"][rows], members[rows]))]
         begins = np.searchsorted(members[order], np.arange(count))
         sizes = np.bincount(members[order], minlength=count)
-        touched = touched[sizes[touched] >= MEMBERS_MIN]
+        open_rows = np.flatnonzero(memory["start"] != NEVER)
+        lead = dict(zip(members[open_rows].tolist(), open_rows.tolist(), strict=True))
+        many = sizes >= MEMBERS_MIN
+        # What is open goes on and ends also where sensors have gone.
+        is_open = np.isin(np.arange(count), members[open_rows])
+        touched = touched[many[touched] | (is_open[touched] & (sizes[touched] > 0))]
         on = np.zeros(len(touched), np.bool_)
         total = np.zeros(len(touched))
         for place in range(TOP[-1][0]):
-            total = total + memory["far"][order[begins[touched] + place]]
+            there = np.minimum(begins[touched] + place, len(order) - 1)
+            total = total + memory["far"][order[there]]
             for size, limit in TOP:
                 if size == place + 1:
-                    on |= total >= limit * size
+                    on |= (total >= limit * size) & many[touched]
         first = order[begins[touched]]
-        open_rows = np.flatnonzero(memory["start"] != NEVER)
-        lead = dict(zip(members[open_rows].tolist(), open_rows.tolist(), strict=True))
         found: list[Anomaly] = []
-        for at in np.flatnonzero(on | np.isin(touched, members[open_rows])).tolist():
+        for at in np.flatnonzero(on | is_open[touched]).tolist():
             code, top = int(touched[at]), int(first[at])
             mine = order[begins[code] : begins[code] + sizes[code]]
             found.extend(self._judge(memory, top, mine, lead.get(code), on=bool(on[at])))
