@@ -198,8 +198,8 @@ class Stream:
                 "Content-Type": "application/x-amz-json-1.1",
             },
         )
-        self._signer.add_auth(request)
         try:
+            self._signer.add_auth(request)  # may have to ask the task's role for new credentials
             response = self._http.send(request.prepare())
         except Exception as error:  # botocore's own tree, HTTPClientError and its kin
             raise OSError(f"{operation}: {error}") from error
