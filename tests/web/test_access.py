@@ -247,6 +247,23 @@ def test_a_program_has_a_token(house):
     assert house.ask("GET", "/metrics", **token)[0].status == 401
 
 
+def test_a_live_feed_ends_with_its_token(house):
+    """A program that is removed hears no more, though it asked before; another's goes on."""
+    house.file.put(User("other", Role.VIEWER, token=hash_of_token("flt_other")))
+    feeds = {}
+    for name in ("secret", "other"):
+        connection = HTTPConnection("127.0.0.1", house.page.port, timeout=30)
+        sent = {"Authorization": f"Bearer flt_{name}"}
+        connection.request("GET", "/api/v1/live", headers=sent)
+        feeds[name] = connection, connection.getresponse()
+        assert feeds[name][1].readline().startswith(b"retry")
+    house.file.remove("prometheus")
+    feeds["secret"][1].read()  # ends
+    assert [feeds["other"][1].readline() for _ in range(20)][-1]
+    for connection, _ in feeds.values():
+        connection.close()
+
+
 def test_who_is_removed_is_out_at_once(house):
     """And whose role changed logs in anew; a live feed ends with its session."""
     session = house.log_in("a engineer")

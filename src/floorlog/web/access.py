@@ -18,7 +18,7 @@ from floorlog.web.record import Record
 from floorlog.web.role import LOCAL, Identity, Role
 from floorlog.web.route import Route
 from floorlog.web.session import COOKIE, Session, Sessions
-from floorlog.web.users import UserFile
+from floorlog.web.users import User, UserFile
 
 log = logging.getLogger("floorlog.access")
 
@@ -143,11 +143,13 @@ class Doors:
         return user is not None and user.role is who.role
 
     def still(self, request: HTTPServerRequest) -> Callable[[], bool]:
-        """Whether the session that a request came with still lasts; a token's does."""
+        """Whether the session or token that a request came with still lasts."""
+        token = self._token(request)
+        if token:
+            known = self._with_token(token)
+            return lambda: known is not None and self._with_token(token) == known
         value = self.cookie(request)
-        if not value or "Authorization" in request.headers:
-            return lambda: True
-        return lambda: self._lasting(value, is_touched=False) is not None
+        return lambda: not value or self._lasting(value, is_touched=False) is not None
 
     def cookie(self, request: HTTPServerRequest) -> str:
         """The value of the session's cookie; empty where there is none."""
@@ -166,18 +168,27 @@ class Doors:
         await self.record.ask(lambda answers: answers.audit(actor, action, text))
 
     async def _bearer(self, request: HTTPServerRequest) -> Identity | None:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token or self.users is None:
+        token = self._token(request)
+        if not token:
             return None
-        try:
-            users = self.users
-            user = await asyncio.to_thread(users.with_token, token[:BEARER_CHARACTERS_MAX])
-        except FloorlogError as error:
-            log.error("%s", error)  # noqa: TRY400 - one line says it all
-            user = None
+        user = await asyncio.to_thread(self._with_token, token)
         if user is None:
             raise Refusal(401, "the token is none that is known", WWW_Authenticate="Bearer")
         return Identity(await self.actor_of(user.name), user.role, user.name)
+
+    def _token(self, request: HTTPServerRequest) -> str:
+        """The token that a request came with; empty where there is none, or none could be known."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or self.users is None:
+            return ""
+        return token[:BEARER_CHARACTERS_MAX]
+
+    def _with_token(self, token: str) -> User | None:
+        try:
+            return None if self.users is None else self.users.with_token(token)
+        except FloorlogError as error:
+            log.error("%s", error)  # noqa: TRY400 - one line says it all
+            return None
 
 
 def _whole(seconds: float) -> str:

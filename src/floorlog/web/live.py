@@ -23,7 +23,7 @@ async def live(call: Call) -> AsyncIterator[bytes]:
     call.out["X-Accel-Buffering"] = "no"
     try:
         yield b"retry: 1000\n\n"
-        while call.still() and (message := await client.next()) is not None:
+        while (message := await client.next()) is not None and call.still():
             yield message
     finally:
         feed.leave(client)
