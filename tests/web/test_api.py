@@ -1,6 +1,7 @@
 """The page's JSON: what it gives, what it bounds, and to whom."""
 
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import urlencode
 
@@ -88,6 +89,15 @@ def test_readings_are_bounded(plant, page):
     assert some["truncated"]
     none = page.json("/api/v1/readings?device=unknown&metric=level")
     assert none["readings"] == []
+
+
+@pytest.mark.parametrize("place", ["[1,-1]", "[1]", '["a",0]', "[1,0,0]"])
+def test_a_cursor_that_was_never_given_is_refused(page, place):
+    """As the asker's mistake: the record is not said to be away."""
+    cursor = urlsafe_b64encode(place.encode()).decode().rstrip("=")
+    for what in ("rejects", "gaps"):
+        said = page.json(f"/api/v1/{what}?cursor={cursor}", 400)
+        assert said["detail"].startswith("cursor:")
 
 
 def test_anomalies_open_and_ended(plant, page):

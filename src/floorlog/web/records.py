@@ -18,6 +18,7 @@ from floorlog.web.role import ALL, AUDITING, ENGINEERING, INSPECTING
 from floorlog.web.route import Call, Cursor, Limit, Moment, Name, Query, Route
 
 CATALOGUE_BYTES_MAX = 4 << 20
+Skip = Annotated[int, Meta(ge=0)]
 
 
 class PageQuery(Query):
@@ -35,7 +36,7 @@ class RejectsQuery(PageQuery):
 
 def _place(call: Call) -> tuple[int, int]:
     if call.query.cursor:
-        return place_of(call.query.cursor, tuple[int, int])
+        return place_of(call.query.cursor, tuple[int, Skip])
     return time.time_ns() // 1000 + 60 * MICROSECONDS, 0
 
 
