@@ -12,7 +12,8 @@ import pytest
 
 from floorlog.cache import Changed, Endpoint, Last
 from floorlog.core.reading import Anomaly
-from floorlog.web.feed import BYTES_MAX, CLIENTS_MAX, MESSAGES_MAX, Client, event
+from floorlog.web.feed import BYTES_MAX, CLIENTS_MAX, MESSAGES_MAX, Client, Feed, event
+from floorlog.web.health import Gauge
 
 # One set of servers for all files that need them.
 pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
@@ -181,6 +182,34 @@ def test_too_many_pages_are_refused(bare_page):
     assert "too many pages" in bare_page.json("/api/v1/live", 503)["detail"]
     for client in clients:
         bare_page.feed.leave(client)
+
+
+def test_a_defect_in_one_question_ends_no_other():
+    """What fails for a reason that nobody foresaw is shown, and asked again."""
+
+    class Wrong:
+        def __init__(self) -> None:
+            self.asked = 0
+            self.enough = asyncio.Event()
+
+        async def ask(self, _: Any) -> Any:
+            self.asked += 1
+            if self.asked >= 12:
+                self.enough.set()
+            raise KeyError("defect")
+
+    async def run() -> str | None:
+        wrong: Any = Wrong()
+        feed = Feed(wrong, NOBODY, Gauge(10.0, None))
+        feed.record_fault = None
+        looking = asyncio.create_task(feed._look())
+        await asyncio.wait_for(wrong.enough.wait(), 60)
+        looking.cancel()
+        return feed.record_fault
+
+    fault = asyncio.run(run())
+    assert fault is not None
+    assert "see its log" in fault
 
 
 def test_a_client_s_queue_is_bounded():

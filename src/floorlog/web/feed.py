@@ -294,13 +294,17 @@ class Feed:
                 try:
                     await act()
                 except FloorlogError as error:
-                    self._missed(name, error)
+                    self._missed(name, str(error))
+                except Exception:
+                    # Else the page would go on showing as well what nobody looks at any more.
+                    log.exception("the question of %s failed; it is asked again", name)
+                    self._missed(name, f"the page's own question of {name} failed: see its log")
             await asyncio.sleep(0.1)
 
-    def _missed(self, name: str, error: FloorlogError) -> None:
+    def _missed(self, name: str, fault: str) -> None:
         if self.record_fault is None:
-            log.warning("%s", error)
-        self.record_fault = str(error)
+            log.warning("%s", fault)
+        self.record_fault = fault
         self.board.knows_alarms = False  # what changes meanwhile is not in the window afterwards
         self._due_s[name] = time.monotonic() + 1.0
 
