@@ -821,6 +821,7 @@ CROSS JOIN LATERAL floorlog.unsealed(c) AS u;
 COMMENT ON VIEW reading IS 'derived: one row per reading';
 
 -- All readings from one time up to, not including, another.
+-- Series are joined from the left: a small plant's would else come first, and read the rows once each.
 CREATE FUNCTION readings(from_time timestamptz, to_time timestamptz) RETURNS SETOF reading
 LANGUAGE sql STABLE AS $$
     SELECT
@@ -837,7 +838,7 @@ LANGUAGE sql STABLE AS $$
         FROM unnest(r.series, r.ts, r.ts_wide, r.value, r.quality, r.arrived)
             WITH ORDINALITY AS v (series_id, ts, ts_wide, value, quality, arrived, place)
     ) AS u
-    JOIN floorlog.series AS s ON s.series_id = u.series_id
+    LEFT JOIN floorlog.series AS s ON s.series_id = u.series_id
     WHERE u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
     UNION ALL
     SELECT
@@ -853,7 +854,7 @@ LANGUAGE sql STABLE AS $$
                 AND b.recorded_at BETWEEN c.recorded_min AND c.recorded_max)) - u.arrived),
         c.lease_id, u.number, floorlog.half_hour(u.at_us)
     FROM floorlog.chunks_between(floorlog.to_us(from_time), floorlog.to_us(to_time) - 1) AS c
-    JOIN floorlog.series AS s ON s.series_id = c.series_id
+    LEFT JOIN floorlog.series AS s ON s.series_id = c.series_id
     LEFT JOIN LATERAL floorlog.batches_of(c) AS k ON true
     CROSS JOIN LATERAL floorlog.unsealed(c) AS u
     WHERE u.at_us >= floorlog.to_us(from_time) AND u.at_us < floorlog.to_us(to_time)
