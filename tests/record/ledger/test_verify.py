@@ -76,13 +76,16 @@ def test_what_is_newer_than_the_anchor_is_named(written) -> None:
     assert 0 < report.unanchored_seconds < 60
     with closing(Reader(written.dsn(READER))) as reader:
         status = as_object(reader.status())
-        assert 0 < status["unanchored_seconds"] < 60
+        assert 0 <= status["unanchored_seconds"] < 60
         sequenced = written.keeper(anchor_s=1e9)
         sequenced._anchored_at = float("inf")
         lead(sequenced)
         sequenced._link.close()
         time.sleep(0.1)  # it is told to a tenth
-        assert as_object(reader.status())["unanchored_seconds"] > 0
+        until = time.monotonic() + 30
+        while not as_object(reader.status())["unanchored_seconds"]:  # in tenths of a second
+            assert time.monotonic() < until
+            time.sleep(0.05)
         written.keep()
         assert as_object(reader.status())["unanchored_seconds"] == 0
     assert verified(written).unanchored_seconds == 0
