@@ -62,15 +62,19 @@ class Others:
         sealer = Sealer(link.idle(), quiet_s=0, age_s=0)
         while not self.stop.wait(0.3):
             sealer.step()
+            self.sealed = sealer.readings
         assert sealer.refused == 0
-        self.sealed = sealer.readings
         link.close()
 
 
 def untouched(written: Written, count: int) -> list[Report]:
     with Others(written) as others:
         reports = [verify(written.dsn(READER), written.anchor) for _ in range(count)]
-        while reports[-1].entries == reports[0].entries or not reports[-1].anchored:
+        while (
+            reports[-1].entries == reports[0].entries
+            or not reports[-1].anchored
+            or not (others.sealed or others.failed)
+        ):
             reports.append(verify(written.dsn(READER), written.anchor))
     assert others.failed == []
     assert others.sealed > 0
