@@ -14,6 +14,8 @@ import pytest
 from floorlog.record.proof import plain
 from floorlog.record.verifier import ERRORS, Key, check_export
 
+pytestmark = pytest.mark.slow  # hundreds of exports
+
 
 def said(directory: Path, plant) -> str:
     """What the verifier finds: its proof, or what is wrong."""

@@ -11,6 +11,8 @@ import pytest
 
 from floorlog.core.protocol import Check, Commit, Committed, Failed, Renew, Standing, Unknown
 
+pytestmark = pytest.mark.slow  # waits for time-outs
+
 
 class Wire:
     """A TCP proxy in front of PostgreSQL that cuts the line as told.
