@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from world import FAULTS, World
 from wrong import WRONG
 
+pytestmark = pytest.mark.slow  # many worlds
+
 CHUNKS = 8
 SEEDS_PER_CHUNK = 250
 RARE = {"unknown taken for committed", "loses silently", "child before parent"}

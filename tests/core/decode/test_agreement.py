@@ -17,6 +17,8 @@ from floorlog.core.decode.registry import FORMATS
 from floorlog.core.reading import Record
 from floorlog.core.series import SeriesTable
 
+pytestmark = pytest.mark.slow  # thousands of records, read in two ways
+
 CORPUS = Path(__file__).parent.parent.parent / "corpus"
 SEEDS = {
     folder.name: [path.read_bytes() for path in sorted(folder.iterdir())]

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+pytestmark = pytest.mark.slow  # waits for throttles and expiries
+
 MIB = 1024 * 1024
 SHARD = "shardId-000000000000"
 THROTTLED = "ProvisionedThroughputExceededException"
