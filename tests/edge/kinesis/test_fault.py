@@ -5,6 +5,8 @@ import time
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+pytestmark = pytest.mark.slow  # starts servers
+
 SHARD = "shardId-000000000000"
 OTHER = "shardId-000000000001"
 RECORD = {"StreamName": "plant", "Data": b"a", "PartitionKey": "a"}

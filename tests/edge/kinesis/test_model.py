@@ -8,6 +8,8 @@ from botocore.session import get_session
 
 from floorlog.local.kinesis.operation import OPERATIONS
 
+pytestmark = pytest.mark.slow  # starts servers
+
 SHARD = "shardId-000000000000"
 ABSENT: dict[str, dict[str, Any]] = {
     "DeleteStream": {},

@@ -7,6 +7,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow  # starts servers
+
 TOP = 2**128
 KEYS = [f"press-{n}" for n in range(6)]
 PUT = st.tuples(st.just("put"), st.lists(st.sampled_from(KEYS), min_size=1, max_size=8))

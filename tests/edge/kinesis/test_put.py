@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from floorlog.local.kinesis import sequence
 
+pytestmark = pytest.mark.slow  # starts servers
+
 MIB = 1024 * 1024
 THROTTLED = "ProvisionedThroughputExceededException"
 SHARD = "shardId-000000000000"

@@ -6,6 +6,8 @@ import pytest
 
 from floorlog.local.kinesis.shard import shard_id
 
+pytestmark = pytest.mark.slow  # starts servers
+
 HOUR_MS = 3_600_000
 TOP = 2**128
 

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+pytestmark = pytest.mark.slow  # starts servers
+
 HOUR_MS = 3_600_000
 
 
