@@ -59,7 +59,10 @@ UNION ALL SELECT 'index', tablename, indexdef, NULL, NULL, NULL, NULL FROM pg_in
     WHERE schemaname = 'floorlog'
 UNION ALL SELECT 'function', proname, pg_get_functiondef(oid), proacl::text,
     proowner::regrole::text, NULL, NULL
-    FROM pg_proc WHERE pronamespace = 'floorlog'::regnamespace
+    FROM pg_proc WHERE pronamespace = 'floorlog'::regnamespace AND prokind <> 'a'
+UNION ALL SELECT 'aggregate', aggfnoid::text, aggtransfn::text, proacl::text,
+    proowner::regrole::text, format_type(aggtranstype, NULL), agginitval
+    FROM pg_aggregate JOIN pg_proc ON oid = aggfnoid WHERE pronamespace = 'floorlog'::regnamespace
 UNION ALL SELECT 'view', relname, pg_get_viewdef(oid), NULL, NULL, NULL, NULL FROM pg_class
     WHERE relnamespace = 'floorlog'::regnamespace AND relkind = 'v'
 UNION ALL SELECT 'schema', nspname, nspacl::text, NULL, NULL, NULL, NULL FROM pg_namespace

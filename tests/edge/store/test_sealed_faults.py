@@ -97,6 +97,34 @@ def test_no_chunk_ends_between_readings_of_one_batch_and_time(record, sealer) ->
     assert record.run(leaves, lease.lease_id) == before
 
 
+def signed(made: list[dict[str, Any]]) -> None:
+    values = made[0]["value_narrow"] / made[0]["scale"]
+    made[0].update(scale=None, value_narrow=None, value=np.where(values == 0, -0.0, values))
+
+
+@pytest.mark.parametrize("bend", [signed, list.reverse], ids=["sign of nought", "order of parts"])
+def test_what_compares_as_equal_is_still_not_the_same(record, sealer, monkeypatch, bend) -> None:
+    """The sign of nought, and the order of a series' chunks, are part of what is compared."""
+    store, lease = record.begin()
+    (one,) = record.register(store, lease, 1)
+    rows = [(one, place * 100_000, float(place)) for place in range(READINGS_MAX + 9)]
+    record.commit(store, record.batch(lease, 1, rows))
+    expected = record.run(VIEW)
+    honest = seal.chunks_of
+
+    def dishonest(*arguments: Any) -> list[dict[str, Any]]:
+        made = honest(*arguments)
+        bend(made)
+        return made
+
+    monkeypatch.setattr(seal, "chunks_of", dishonest)
+    assert sealer.step() == 0
+    assert sealer.refused == 1
+    assert record.run(VIEW) == expected
+    monkeypatch.undo()
+    assert Sealer(sealer._connection, quiet_s=0, age_s=0).step() == len(rows)
+
+
 def test_a_newest_reading_is_noted_again_after_expiry(record) -> None:
     """A worker that once saw a time far ahead still tells of what is newest without it."""
     store, lease = record.begin()
