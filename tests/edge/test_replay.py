@@ -38,7 +38,7 @@ def sent(records: list[Packed]) -> list[Seen]:
     assert not batch.rejects, batch.rejects[:3]
     assert len(batch) == sum(packed.readings for packed in records)
     return [
-        (*table.keys[row], ts, batch.texts[text] if text >= 0 else value)
+        (*batch.names(table, row), ts, batch.texts[text] if text >= 0 else value)
         for row, ts, value, text in zip(
             batch.row.tolist(), batch.ts.tolist(), batch.value.tolist(), batch.text.tolist(),
             strict=True,

@@ -362,6 +362,14 @@ class SeriesRules(Rules):
         if spans:
             self.excluded[row] = spans
 
+    def afresh(self, table: SeriesTable, states: Mapping[str, int]) -> "SeriesRules":
+        """What the same catalogue asks of another table's rows."""
+        return self._catalogue.rules(table, states)
+
+    def known_unit(self, unit: str) -> int:
+        """The number of a unit as `code_of_unit` gave it, UNKNOWN_UNIT where it gave none."""
+        return self._unit_codes.get(ucum(unit), UNKNOWN_UNIT)
+
     def code_of_unit(self, unit: str) -> int:
         """A number for a unit, the same for all spellings of it."""
         return self._unit_codes.setdefault(ucum(unit), len(self._unit_codes))

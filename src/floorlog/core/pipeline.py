@@ -33,6 +33,8 @@ from floorlog.core.reading import (
 from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable, hash_key
 from floorlog.core.validate import pending, validate
 
+SERIES_MAX = 1_000_000
+"""A shard's table of series may hold this many; readings of more are `too_many_series`."""
 UNSAID = -1
 """Of a series' calibration: the record was not told yet."""
 
@@ -114,8 +116,9 @@ class Pipeline:
             draft.decoded, self.table, self.states, draft.records, self.catalogue,
             self.future_seconds,
         )  # fmt: skip
+        room = max(0, SERIES_MAX - len(self.table))
         moved = self._rekeyed(draft)
-        return (*keys, *moved), tuple(names)
+        return (*keys[:room], *moved), tuple(names)
 
     def register(self, registered: Registered) -> None:
         """Take the ids over; a series made just now holds no reading, so its mark is known."""
@@ -146,6 +149,8 @@ class Pipeline:
         """Validate, and say what has to be looked up; None when the marks decide everything."""
         self.marks.grow(len(self.table))
         if draft.valid is None:
+            draft.decoded = draft.decoded.placed(self.table)
+            self._rekeyed(draft)  # of series made just now: their first partition key
             draft.valid, rejects = validate(
                 draft.decoded, self.table, self.rules(), self.states, self.future_seconds
             )
@@ -431,10 +436,13 @@ class Pipeline:
     def _rekeyed(self, draft: Draft) -> list[SeriesKey]:
         """Registered series whose partition key is not the last one known."""
         decoded = draft.decoded
-        if not len(decoded.row):
+        row, record = decoded.row[::-1], decoded.record[::-1]
+        if (row < 0).any():
+            row, record = row[row >= 0], record[row >= 0]
+        if not len(row):
             return []
-        rows, newest = np.unique(decoded.row[::-1], return_index=True)
-        records = decoded.record[len(decoded.row) - 1 - newest]
+        rows, newest = np.unique(row, return_index=True)
+        records = record[newest]
         changed = []
         for row, record in zip(rows.tolist(), records.tolist(), strict=True):
             key = draft.records[record].partition_key
@@ -446,7 +454,7 @@ class Pipeline:
                 continue
             first = row not in self.hashes
             self.hashes[row] = hashed
-            if self.table.id[row] != UNREGISTERED and not first:
+            if not first:
                 device, metric = self.table.keys[row]
                 kind = self.table.kind[row]
                 changed.append(SeriesKey(device, metric, kind, self.table.units[row], key))

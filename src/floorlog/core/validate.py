@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from floorlog.core.catalogue import Catalogue, Metric, SeriesRules
 from floorlog.core.decode import Decoded
+from floorlog.core.decode.columns import STRANGER
 from floorlog.core.reading import (
     MICROSECONDS,
     UNCERTAIN_OUT_OF_RANGE,
@@ -55,8 +56,35 @@ def validate(
 ) -> tuple[Readings, list[Reject]]:
     """The readings that stand, in order of arrival, and the others as rejects.
 
-    `table` must know every series and `states` every state name that `pending` asked for.
+    `table` must know every series and `states` every state name that `pending` asked for. All
+    readings of names that it does not know are rejects.
     """
+    decoded = decoded.placed(table)
+    strange = np.flatnonzero(decoded.row < 0)
+    if not len(strange):
+        return _judged(decoded, table, rules, states, future_seconds)
+    known = np.flatnonzero(decoded.row >= 0)
+    ours = decoded.take(known, decoded.row[known])
+    readings, rejects = _judged(ours, table, rules, states, future_seconds)
+    # A table and rules for this batch alone: they would otherwise grow with whatever is sent.
+    others = SeriesTable()
+    rows = np.array([others.row(*key) for key in decoded.strangers], np.int32)
+    theirs = decoded.take(strange, rows[STRANGER - decoded.row[strange]])
+    afresh = rules.afresh(others, states)
+    none, more = _judged(theirs, others, afresh, states, future_seconds)
+    assert not len(none), "a series without an id is stored nowhere"
+    rejects += more
+    return readings, sorted(rejects, key=lambda reject: (reject.record, reject.element))
+
+
+def _judged(
+    decoded: Decoded,
+    table: SeriesTable,
+    rules: SeriesRules,
+    states: Mapping[str, int],
+    future_seconds: int,
+) -> tuple[Readings, list[Reject]]:
+    """The same, of readings that have rows in the table."""
     rules.cover(table, states)
     text = decoded.text >= 0
     value = decoded.value + 0.0  # −0.0 becomes 0.0
@@ -145,7 +173,7 @@ def _wrong_unit(
     given = decoded.unit >= 0
     if not given.any():
         return given
-    codes = np.array([rules.code_of_unit(unit) for unit in decoded.units], np.int32)
+    codes = np.array([rules.known_unit(unit) for unit in decoded.units], np.int32)
     wrong: NDArray[np.bool_] = given & (expected >= 0) & (expected != codes[decoded.unit])
     return wrong
 
@@ -228,19 +256,20 @@ def pending(
     That reading alone decides, so that any cutting into batches decides the same. Readings that
     will be rejected make no series.
     """
+    decoded = decoded.placed(table)
     timely = ~_ahead(decoded, future_seconds)
     keys: dict[int, SeriesKey] = {}
     asked: dict[int, _Asked] = {}
-    new = timely & (table.id[decoded.row] == UNREGISTERED)
+    new = timely & (decoded.row < 0)
     for place in np.flatnonzero(new).tolist():
         row = int(decoded.row[place])
         if row in keys:
             continue
+        names = decoded.names(table, row)
         if row not in asked:
-            device, metric = table.keys[row]
-            unknown = catalogue.strict and not catalogue.knows(device, metric)
-            asked[row] = _Asked(catalogue.metric(device, metric) or Metric(), unknown)
-        key = _key(decoded, place, asked[row], records, table.keys[row])
+            unknown = catalogue.strict and not catalogue.knows(*names)
+            asked[row] = _Asked(catalogue.metric(*names) or Metric(), unknown)
+        key = _key(decoded, place, asked[row], records, names)
         if key is not None:
             keys[row] = key
     return list(keys.values()), _new_states(decoded, table, states, catalogue, keys, timely)
@@ -299,11 +328,10 @@ def _new_states(
         name, row = decoded.texts[decoded.text[place]], int(decoded.row[place])
         if name in found:
             continue
-        registered = table.id[row] != UNREGISTERED
-        kind = table.kind[row] if registered else keys[row].kind if row in keys else None
+        kind = table.kind[row] if row >= 0 else keys[row].kind if row in keys else None
         if kind != Kind.STATE:
             continue
-        expected = catalogue.metric(*table.keys[row])
+        expected = catalogue.metric(*decoded.names(table, row))
         if expected is None or expected.states is None or name in expected.states:
             found[name] = None
     return list(found)

@@ -146,7 +146,7 @@ def in_columns(datas: list[bytes]) -> tuple[list[Seen], list[Seen]]:
             (
                 int(decoded.record[place]),
                 int(decoded.element[place]),
-                *table.keys[decoded.row[place]],
+                *decoded.names(table, int(decoded.row[place])),
                 int(decoded.ts[place]),
                 decoded.texts[text] if text >= 0 else float(decoded.value[place]).hex(),
                 decoded.units[unit] if unit >= 0 else None,

@@ -37,7 +37,7 @@ def outcome_of(decoded: Decoded, table: SeriesTable) -> dict[str, list[list[obje
         text, unit = decoded.text[place], decoded.unit[place]
         readings.append(
             [
-                *table.keys[decoded.row[place]],
+                *decoded.names(table, int(decoded.row[place])),
                 int(decoded.ts[place]),
                 decoded.texts[text] if text >= 0 else float(decoded.value[place]),
                 decoded.units[unit] if unit >= 0 else None,

@@ -31,11 +31,11 @@ def good(number: int) -> bytes:
     return json.dumps(reading, separators=(",", ":")).encode()
 
 
-def decoded(datas: list[bytes], series_max: int = 1_000_000) -> tuple[Decoded, SeriesTable]:
+def decoded(datas: list[bytes]) -> tuple[Decoded, SeriesTable]:
     """A batch with a clock that stands still."""
     table = SeriesTable()
     records = [Record(at, "k", 0, data) for at, data in enumerate(datas)]
-    return decode(records, table, np.zeros(len(records), np.int64), series_max), table
+    return decode(records, table, np.zeros(len(records), np.int64)), table
 
 
 def broken() -> list[tuple[bytes, int]]:
@@ -58,7 +58,8 @@ def test_every_kind_of_poison_among_ten_thousand():
         datas.insert(place + shift, data)
     batch, table = decoded(datas)
     assert batch.value.tolist() == [number + 0.5 for number in range(GOOD)]
-    assert [table.keys[row][0] for row in batch.row] == [f"press-{n % 300:03}" for n in range(GOOD)]
+    devices = [batch.names(table, row)[0] for row in batch.row.tolist()]
+    assert devices == [f"press-{n % 300:03}" for n in range(GOOD)]
     assert len(batch.rejects) == sum(count for _, count in bad)
     poisoned = {place + shift for shift, place in enumerate(places)}
     assert {reject.record for reject in batch.rejects} == poisoned
@@ -154,15 +155,15 @@ def test_a_bomb_costs_bounded_memory(place: int):
     assert peak < 5 * UNPACKED_BYTES_MAX
 
 
-def test_the_table_of_series_is_bounded():
-    """Readings of more series than allowed are rejects; known series are not affected."""
+def test_decoding_leaves_the_table_alone():
+    """A name is a series when a reading of it stands; until then it is the batch's alone."""
     names = [f"device-{number}" for number in range(8)]
     template = '{{"device_id":"{}","metric":"m","ts":1,"value":1}}'
-    batch, table = decoded([template.format(name).encode() for name in [*names, *names]], 5)
-    assert len(table) == 5
-    assert [table.keys[row][0] for row in batch.row] == [*names[:5], *names[:5]]
-    assert {reject.code for reject in batch.rejects} == {Code.TOO_MANY_SERIES}
-    assert [reject.record for reject in batch.rejects] == [5, 6, 7, 13, 14, 15]
+    batch, table = decoded([template.format(name).encode() for name in [*names, *names]])
+    assert len(table) == 0
+    assert [batch.names(table, row) for row in batch.row.tolist()] == [(n, "m") for n in names] * 2
+    table.row("device-3", "m")
+    assert batch.placed(table).row.tolist() == [-3, -4, -5, 0, -7, -8, -9, -10] * 2
 
 
 def test_unsound_names_never_reach_the_table():
@@ -170,7 +171,7 @@ def test_unsound_names_never_reach_the_table():
     bad = [b'{"device_id":"a\\u0000","metric":"m","ts":1,"value":1}']
     bad.append(b'{"device_id":"a","ts":1,"values":{"\\u0007":1,"":2}}')
     batch, table = decoded(bad)
-    assert len(table) == 0
+    assert (len(table), batch.strangers) == (0, [])
     assert {reject.code for reject in batch.rejects} == {Code.INVALID_TEXT}
 
 

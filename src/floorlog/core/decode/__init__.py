@@ -2,20 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core.decode import careful, columns
-from floorlog.core.decode.columns import COLUMN_NAMES, DOUBTFUL, NONE, Columns, Names, Rows
-from floorlog.core.decode.entry import Found, Refused
-from floorlog.core.decode.fault import Fault
-from floorlog.core.reading import Code, Record, Reject
+from floorlog.core.decode.columns import COLUMN_NAMES, NONE, STRANGER, Columns, Names, Rows
+from floorlog.core.decode.entry import Found
+from floorlog.core.reading import Record, Reject
 from floorlog.core.series import SeriesTable
 
-SERIES_MAX = 1_000_000
-"""A shard's table of series may hold this many; readings of more are `too_many_series`."""
 _WHOLE_RECORD = -1
 
 
@@ -23,7 +20,7 @@ _WHOLE_RECORD = -1
 class Decoded:
     """Readings as columns of one length in order of arrival, and what could not be read."""
 
-    row: NDArray[np.int32]  # row of the SeriesTable; new series got unregistered rows
+    row: NDArray[np.int32]  # row of the SeriesTable; STRANGER − n: that of `strangers` has none
     ts: NDArray[np.int64]  # µs UTC
     value: NDArray[np.float64]  # the number; 0 where a state is meant
     text: NDArray[np.int32]  # the state's place in `texts`, -1 = the value is a number
@@ -37,10 +34,41 @@ class Decoded:
     rejects: list[Reject]
     received: int  # readings offered, plus one for each input that could not be unpacked
     records: Sequence[Record]
+    strangers: Sequence[tuple[str, str]] = ()  # device and metric that the table did not know
 
     def __len__(self) -> int:
         """Count of readings."""
         return len(self.row)
+
+    def names(self, table: SeriesTable, row: int) -> tuple[str, str]:
+        """Device and metric of a row, or of a stranger."""
+        return table.keys[row] if row >= 0 else self.strangers[STRANGER - row]
+
+    def placed(self, table: SeriesTable) -> "Decoded":
+        """The same, with rows for the strangers that the table knows by now."""
+        strange = self.row <= STRANGER
+        if not strange.any():
+            return self
+        known = table.index.get
+        rows = [known(key, STRANGER - place) for place, key in enumerate(self.strangers)]
+        row = self.row.copy()
+        row[strange] = np.array(rows, np.int32)[STRANGER - row[strange]]
+        return replace(self, row=row)
+
+    def take(self, which: NDArray[np.intp], row: NDArray[np.int32]) -> "Decoded":
+        """The chosen readings, in the order chosen, with these rows; counts as they are."""
+        return replace(
+            self,
+            row=row,
+            ts=self.ts[which],
+            value=self.value[which],
+            text=self.text[which],
+            unit=self.unit[which],
+            quality=self.quality[which],
+            arrival_s=self.arrival_s[which],
+            record=self.record[which],
+            element=self.element[which],
+        )
 
     def data_of(self, which: Iterable[int]) -> list[bytes]:
         """The bytes that say each of the chosen readings, in the order chosen."""
@@ -61,10 +89,12 @@ def decode(
     records: Sequence[Record],
     table: SeriesTable,
     clocks: NDArray[np.int64],
-    series_max: int = SERIES_MAX,
 ) -> Decoded:
-    """All readings of the records; `clocks` is the shard's clock in seconds at each record."""
-    rows, texts, units = Rows(table, series_max), Names(), Names((None, ""))
+    """All readings of the records; `clocks` is the shard's clock in seconds at each record.
+
+    The table stays as it is: names that it does not know are the batch's `strangers`.
+    """
+    rows, texts, units = Rows(table), Names(), Names((None, ""))
     wires, of, closed = columns.open_records(records)
     quick, doubtful = columns.read(wires, of, rows, texts, units)
     rejects: list[Reject] = []
@@ -88,6 +118,7 @@ def decode(
         rejects,
         len(quick.row) + len(rejects),
         records,
+        rows.strangers,
     )
 
 
@@ -106,11 +137,8 @@ def _carefully(records: Sequence[Record], places: list[int], to: _Slow) -> Colum
         for element, entry in enumerate(careful.entries(records[record].data)):
             if isinstance(entry, Found):
                 row = to.rows.of((entry.device, entry.metric))
-                if row != DOUBTFUL:
-                    found.append(_reading(entry, row, to, record, element))
-                    continue
-                fault = Fault(Code.TOO_MANY_SERIES, "this shard has as many series as it may have")
-                entry = Refused(fault, entry.text())  # noqa: PLW2901  # a reading without a place
+                found.append(_reading(entry, row, to, record, element))
+                continue
             place = _WHOLE_RECORD if entry.whole else element
             fault = entry.fault
             to.rejects.append(Reject(fault.code, fault.reason, entry.data, record, place))

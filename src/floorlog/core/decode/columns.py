@@ -24,6 +24,8 @@ EXACT_BELOW = float(2**53)
 """From here on a whole number may not be what was written."""
 DOUBTFUL = -2
 NONE = -1
+STRANGER = -3
+"""Instead of a row: −3, −4, −5 … are the first, second, third name that the table does not know."""
 
 _key = attrgetter("device_id", "metric")
 _stamp, _value, _unit = attrgetter("ts"), attrgetter("value"), attrgetter("unit")
@@ -76,29 +78,40 @@ def joined(parts: Sequence[Columns], order: NDArray[np.intp]) -> Columns:
 
 
 class Rows:
-    """Rows of the series table by name, new series included as long as there is room."""
+    """Rows of the series table by name; a name without one gets the number of a stranger.
 
-    def __init__(self, table: SeriesTable, series_max: int) -> None:
-        """`series_max`: rows the table may have."""
-        self._table = table
-        self._series_max = series_max
+    Strangers are of one batch alone: which of them become series shows when they are judged, and
+    what is rejected must leave nothing behind.
+    """
+
+    def __init__(self, table: SeriesTable) -> None:
+        """No stranger yet."""
+        self._known = table.index
+        self._strange: dict[tuple[str, str], int] = {}
         self._frames: dict[tuple[str, ...], list[int]] = {}
 
+    @property
+    def strangers(self) -> list[tuple[str, str]]:
+        """Device and metric of each stranger, in order of first sight."""
+        return list(self._strange)
+
     def of(self, key: tuple[str, str | None]) -> int:
-        """The row, DOUBTFUL where a name is unsound or the table is full."""
+        """The row, a stranger's number where there is none, DOUBTFUL where a name is unsound."""
         device, metric = key
-        found = self._table.index.get((device, metric or ""))
+        named = (device, metric or "")
+        found = self._known.get(named)
+        if found is None:
+            found = self._strange.get(named)
         if found is not None:
             return found
         if metric is None or not sound(device) or not sound(metric):
             return DOUBTFUL
-        if len(self._table) >= self._series_max:
-            return DOUBTFUL
-        return self._table.row(device, metric)
+        self._strange[named] = number = STRANGER - len(self._strange)
+        return number
 
     def of_singles(self, wires: Sequence[Wire]) -> NDArray[np.int32]:
         """Row per reading."""
-        known = self._table.index.__getitem__
+        known = self._known.__getitem__
         try:
             return np.fromiter(map(known, map(_key, wires)), np.int32, len(wires))
         except KeyError:
