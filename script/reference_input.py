@@ -231,7 +231,7 @@ def _decoded(text: str) -> list[str]:
     found = decode([Record(0, "key", 0, text.encode())], table, np.zeros(1, np.int64))
     lines = []
     for place in range(len(found)):
-        device, metric = table.keys[found.row[place]]
+        device, metric = found.names(table, int(found.row[place]))
         number, unit = found.text[place], found.unit[place]
         value = repr(found.texts[number]) if number >= 0 else f"{found.value[place]:g}"
         units = f" {found.units[unit]}" if unit >= 0 else ""
