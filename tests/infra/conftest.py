@@ -33,6 +33,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "stream_key": "arn:aws:kms:eu-central-1:123456789012:key/mrk-6d1f2f3e",
         "producers": ["arn:aws:iam::123456789012:role/gateway"],
     },
+    "door": {
+        "page": True,
+        "page_url": "https://record.plant.example.test",
+        "page_certificate_arn": "arn:aws:acm:eu-west-2:123456789012:certificate/4f6e",
+        "page_from": ["10.20.0.0/16", "192.168.7.0/24"],
+        "page_issuer": "https://login.example.test/plant",
+        "page_client_secret_arn": ADMIN_ARN.replace(":x", ":client"),
+    },
     "existing": {
         "throw_away": True,
         "anchor": False,

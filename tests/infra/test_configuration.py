@@ -12,7 +12,7 @@ from floorlog.infra.estimate import prose
 from floorlog.infra.release import TARGETS
 
 pytestmark = pytest.mark.slow
-NAMES = ("usual", "everything", "existing")
+NAMES = ("usual", "everything", "door", "existing")
 WAIVERS_MAX = 6
 Configurations = dict[str, dict[str, Any]]
 
@@ -179,7 +179,7 @@ def test_containers_are_locked_down(configurations: Configurations, variant: str
         options = container["logConfiguration"]["options"]
         assert options["awslogs-stream-prefix"] == "ecs"
         assert "privileged" not in container
-        assert "secrets" not in container
+        assert ("secrets" in container) == (variant == "door" and container["name"] == "page")
     assert containers(configurations[variant])["processor"]["healthCheck"]["command"] == [
         "CMD",
         "floorlog",
@@ -272,3 +272,100 @@ def test_a_migration_has_its_way_before_the_rest_is_made(configurations: Configu
         assert {each for each in made if each.startswith(ways)} <= targets
     assert targets <= there
     assert {each.removeprefix("-target=") for each in TARGETS["repository"]} <= there
+
+
+def test_the_door_to_the_page_is_within_and_speaks_tls(configurations: Configurations) -> None:
+    """Internal, TLS 1.2 or 1.3, open to the named private networks; the page hears it alone."""
+    found = configurations["door"]["resource"]
+    balancer = found["aws_lb"]["page-balancer"]
+    assert balancer["internal"] is True
+    assert balancer["enable_deletion_protection"] is True
+    assert balancer["security_groups"] == ["${aws_security_group.page-balancer-sg.id}"]
+    listener = found["aws_lb_listener"]["page-listener"]
+    assert (listener["port"], listener["protocol"]) == (443, "TLS")
+    assert "TLS13-1-2" in listener["ssl_policy"]
+    rules = found["aws_vpc_security_group_ingress_rule"]
+    let_in = {
+        (rule["security_group_id"], rule.get("cidr_ipv4"), rule["from_port"])
+        for rule in rules.values()
+        if "page" in rule["security_group_id"]
+    }
+    assert let_in == {
+        ("${aws_security_group.page-balancer-sg.id}", "10.20.0.0/16", 443),
+        ("${aws_security_group.page-balancer-sg.id}", "192.168.7.0/24", 443),
+        ("${aws_security_group.page-sg.id}", None, 8080),
+    }
+    assert not [r for r in rules.values() if "ecs-tasks-sg" in r["security_group_id"]]
+    service = found["aws_ecs_service"]["iot-page-service"]
+    assert len(service["network_configuration"]["security_groups"]) == 2
+    [target] = service["load_balancer"]
+    assert (target["container_name"], target["container_port"]) == ("page", 8080)
+
+
+def test_behind_the_door_people_log_in(configurations: Configurations) -> None:
+    """The page's settings name the provider and load; its secret is no variable; else loopback."""
+    page = containers(configurations["door"])["page"]
+    variables = {each["name"]: each["value"] for each in page["environment"]}
+    settings = config.load(variables)
+    assert settings.web_url == "https://record.plant.example.test"
+    assert settings.oidc_issuer == "https://login.example.test/plant"
+    assert "FLOORLOG_OIDC_SECRET" not in variables
+    [secret] = page["secrets"]
+    assert (secret["name"], secret["valueFrom"][-7:]) == ("FLOORLOG_OIDC_SECRET", ":client")
+    alone = containers(configurations["everything"])["page"]
+    loaded = config.load({each["name"]: each["value"] for each in alone["environment"]})
+    assert (loaded.web_host, loaded.web_url, loaded.oidc_issuer) == ("127.0.0.1", "", "")
+
+
+@pytest.mark.parametrize("variant", NAMES)
+def test_policies_are_there_before_the_tasks_that_need_them(
+    configurations: Configurations, variant: str
+) -> None:
+    """Each task definition waits for its role's policy and Fargate's; a roll-back finds the old."""
+    found = configurations[variant]["resource"]["aws_ecs_task_definition"]
+    for task in found.values():
+        waits = [each for each in task["depends_on"] if each.startswith("aws_iam_role_policy.")]
+        assert "aws_iam_role_policy.ecs-execution-policy" in waits
+        assert len(waits) == 2
+        assert task["skip_destroy"] is (variant != "existing")
+
+
+def test_isolated_tasks_reach_storage_by_its_route_alone(configurations: Configurations) -> None:
+    """S3's addresses are public: without a rule for their list no image layer would arrive."""
+    rules = configurations["everything"]["resource"]["aws_vpc_security_group_egress_rule"]
+    rule = rules["tasks-to-s3"]
+    assert rule["from_port"] == rule["to_port"] == 443
+    assert "prefix_list" in rule["prefix_list_id"]
+    assert (
+        "tasks-to-s3"
+        not in configurations["usual"]["resource"]["aws_vpc_security_group_egress_rule"]
+    )
+
+
+def test_a_schedule_can_be_read_by_who_carries_it_out(configurations: Configurations) -> None:
+    """It is stored encrypted: the scheduler's role may decrypt that schedule, and nothing else."""
+    statements = documents(configurations["usual"], "policy")[
+        "aws_iam_role_policy.iot-scheduler-policy"
+    ]
+    [decrypt] = [each for each in statements if "kms:Decrypt" in each["Action"]]
+    [schedule] = decrypt["Condition"]["ArnEquals"].values()
+    assert schedule.endswith(":schedule/default/iot-rotation-dev")
+
+
+def test_another_database_is_named_without_harm_to_the_first(
+    configurations: Configurations,
+) -> None:
+    """One that the stack made stays with all that it needs; log-ins are written for the new one."""
+    found = configurations["existing"]
+    kept = {each["from"] for each in found["removed"] if each["lifecycle"] == {"destroy": False}}
+    assert {"aws_db_instance.postgres", "aws_kinesis_stream.stream"} <= kept
+    made = configurations["usual"]["resource"]
+    for address in kept:
+        kind, _, key = address.partition(".")
+        assert key in made[kind], address
+        assert key not in found["resource"].get(kind, {}), address
+    assert "removed" not in configurations["usual"]
+    for variant in ("usual", "existing"):
+        versions = configurations[variant]["resource"]["aws_secretsmanager_secret_version"]
+        for version in versions.values():
+            assert "sha256" in version["secret_string_wo_version"]

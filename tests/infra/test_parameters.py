@@ -7,6 +7,14 @@ import pytest
 from floorlog.errors import SettingError
 from floorlog.infra.parameters import Parameters, parameters
 
+CLIENT_ARN = "arn:aws:secretsmanager:eu-west-2:123456789012:client"
+DOOR = {
+    "page": True,
+    "page_url": "https://x.example.test",
+    "page_certificate_arn": "arn:aws:acm:eu-west-2:123456789012:certificate/x",
+    "page_from": ["10.0.0.0/8"],
+    "page_issuer": "https://login.example.test",
+}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"environment_suffix": "Dev"}, "environment_suffix"),
     ({"environment_suffix": ""}, "environment_suffix"),
@@ -50,6 +58,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"producers": ["*"]}, "producers"),
     ({"alarm_email": "nobody"}, "alarm_email"),
     ({"anchor_days": 0}, "anchor_days"),
+    ({"page_url": "https://x.example.test"}, "page_certificate_arn"),
+    ({**DOOR, "page_url": "http://x.example.test"}, "page_url"),
+    ({**DOOR, "page": False}, "page = true"),
+    ({**DOOR, "isolated": True}, "port forwarding"),
+    ({**DOOR, "page_from": ["0.0.0.0/0"]}, "public"),
+    ({**DOOR, "page_from": ["10.1.2.3/8"]}, "page_from"),
+    ({**DOOR, "aws_region": "eu-west-1"}, "page_certificate_arn is not in eu-west-1"),
+    ({"page_issuer": "https://login.example.test"}, "page_issuer"),
+    ({"page_client_secret_arn": CLIENT_ARN}, "page_url"),
     ({"sharts": 2}, "shards"),
     ({"throw_away": "maybe"}, "throw_away"),
 ]
@@ -65,6 +82,11 @@ def test_a_wrong_configuration_is_one_clear_line(given: dict[str, Any], named: s
     assert line.startswith("deployment: ")
     assert named in line
     assert caught.value.fix
+
+
+def test_a_page_behind_a_door_is_accepted() -> None:
+    """All of it named, it is a configuration: what is refused above is refused for its own sake."""
+    assert parameters(DOOR).page_from == ("10.0.0.0/8",)
 
 
 def test_the_defaults_are_those_that_were_asked_for() -> None:

@@ -1,5 +1,7 @@
 """Access: who may do what; each policy names its own resources and no other."""
 
+from dataclasses import dataclass
+
 from cdktn_provider_aws.iam_role import IamRole
 from cdktn_provider_aws.iam_role_policy import IamRolePolicy
 
@@ -7,6 +9,14 @@ from floorlog.infra.part import Room, allow, policy, trust
 
 Statement = dict[str, object]
 TASKS = "ecs-tasks.amazonaws.com"
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What Fargate starts tasks with, and the policy that must be there before it does."""
+
+    role: IamRole
+    policy: IamRolePolicy
 
 
 def role(room: Room, plain: str, why: str, account: str, *, service: str = TASKS) -> IamRole:
@@ -55,11 +65,12 @@ def through(sid: str, actions: list[str], key_arn: str, service: str) -> Stateme
     return allow(sid, actions, key_arn, Condition=condition)
 
 
-def execution_role(room: Room, account: str, repository_arn: str, log_arn: str) -> IamRole:
+def execution_role(room: Room, account: str, repository_arn: str, log_arn: str) -> Execution:
     """What Fargate itself may do to start a task: fetch the image, write the log."""
     made = role(room, "ecs-execution-role", "Fargate starts tasks with it", account)
+    secret = room.parameters.page_client_secret_arn
     layers = ["BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"]
-    grant(
+    granted = grant(
         room,
         made,
         "ecs-execution-policy",
@@ -68,5 +79,6 @@ def execution_role(room: Room, account: str, repository_arn: str, log_arn: str) 
         allow("LogIn", ["ecr:GetAuthorizationToken"], "*"),
         allow("Image", [f"ecr:{layer}" for layer in layers], repository_arn),
         allow("Logs", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{log_arn}:*"),
+        *([allow("PageSecret", ["secretsmanager:GetSecretValue"], secret)] if secret else []),
     )
-    return made
+    return Execution(made, granted)

@@ -5,19 +5,12 @@ from dataclasses import dataclass
 from cdktn_provider_aws.kms_alias import KmsAlias
 from cdktn_provider_aws.kms_key import KmsKey
 from cdktn_provider_aws.s3_bucket import S3Bucket
-from cdktn_provider_aws.s3_bucket_lifecycle_configuration import S3BucketLifecycleConfiguration
-from cdktn_provider_aws.s3_bucket_notification import S3BucketNotification
 from cdktn_provider_aws.s3_bucket_object_lock_configuration import (
     S3BucketObjectLockConfigurationA,
 )
-from cdktn_provider_aws.s3_bucket_policy import S3BucketPolicy
-from cdktn_provider_aws.s3_bucket_public_access_block import S3BucketPublicAccessBlock
-from cdktn_provider_aws.s3_bucket_server_side_encryption_configuration import (
-    S3BucketServerSideEncryptionConfigurationA,
-)
-from cdktn_provider_aws.s3_bucket_versioning import S3BucketVersioningA
 
-from floorlog.infra.part import Room, allow, block, policy
+from floorlog.infra.bucket import admit, settle
+from floorlog.infra.part import Room, allow, policy
 from floorlog.infra.waivers import NO_ACCESS_LOG, ONE_REGION
 
 
@@ -45,7 +38,7 @@ def anchor(room: Room, account: str) -> Anchor | None:
         object_lock_enabled=True,
         force_destroy=asked.throw_away,
     )
-    versions = _settings(room, bucket.id, key_arn)
+    versions = settle(room, "anchors", bucket, key_arn)
     # COMPLIANCE: not even the account's root user shortens it.
     mode, days = ("GOVERNANCE", 1) if asked.throw_away else ("COMPLIANCE", asked.anchor_days)
     room.add(
@@ -56,68 +49,8 @@ def anchor(room: Room, account: str) -> Anchor | None:
         rule={"default_retention": {"mode": mode, "days": days}},
         depends_on=[versions],
     )
-    refuse = {
-        "Sid": "TlsOnly",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [bucket.arn, f"{bucket.arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    room.add(
-        S3BucketPolicy, "anchors-policy", "by TLS only", bucket=bucket.id, policy=policy(refuse)
-    )
+    admit(room, "anchors", bucket)
     return Anchor(bucket.bucket, bucket.arn, key_arn)
-
-
-def _settings(room: Room, bucket: str, key_arn: str) -> S3BucketVersioningA:
-    versions = room.add(
-        S3BucketVersioningA,
-        "anchors-versions",
-        "Object Lock needs versions",
-        bucket=bucket,
-        versioning_configuration={"status": "Enabled"},
-    )
-    default = block(sse_algorithm="aws:kms", kms_master_key_id=key_arn)
-    room.add(
-        S3BucketServerSideEncryptionConfigurationA,
-        "anchors-encryption",
-        "encrypted with the signing key's own key",
-        bucket=bucket,
-        rule=[block(apply_server_side_encryption_by_default=default, bucket_key_enabled=True)],
-    )
-    room.add(
-        S3BucketPublicAccessBlock,
-        "anchors-private",
-        "never public",
-        bucket=bucket,
-        block_public_acls=True,
-        block_public_policy=True,
-        ignore_public_acls=True,
-        restrict_public_buckets=True,
-    )
-    room.add(
-        S3BucketLifecycleConfiguration,
-        "anchors-lifecycle",
-        "uploads that were never finished go after a day",
-        bucket=bucket,
-        rule=[
-            block(
-                id="unfinished",
-                status="Enabled",
-                filter=[block(prefix="")],
-                abort_incomplete_multipart_upload=[block(days_after_initiation=1)],
-            )
-        ],
-    )
-    room.add(
-        S3BucketNotification,
-        "anchors-events",
-        "an auditor's own watch can follow each note as it comes",
-        bucket=bucket,
-        eventbridge=True,
-    )
-    return versions
 
 
 def _key(room: Room, account: str) -> str:

@@ -53,6 +53,7 @@ def database(
         )
     identifier = room.name("iot-postgres")
     groups = [_log_group(room, keys, identifier, log) for log in LOGS]
+    watching, watcher = _watching(room, keys, account)
     made = room.add(
         DbInstance,
         "postgres",
@@ -79,9 +80,9 @@ def database(
         ca_cert_identifier="rds-ca-rsa2048-g1",
         enabled_cloudwatch_logs_exports=list(LOGS),
         **_storage(room, keys),
-        **_watching(room, keys, account),
+        **watching,
         **_keeping(room),
-        depends_on=groups,
+        depends_on=[*groups, watcher],
     )
     secret = made.master_user_secret.get(0).secret_arn
     return Database(made.address, asked.database_port, asked.database_name, secret, identifier)
@@ -108,6 +109,7 @@ def _keeping(room: Room) -> dict[str, object]:
         "maintenance_window": "sun:03:30-sun:04:30",
         "copy_tags_to_snapshot": True,
         "auto_minor_version_upgrade": True,
+        "apply_immediately": True,  # whoever applies wants it now; the tasks bear a fail-over
         "deletion_protection": not asked.throw_away,
         "skip_final_snapshot": asked.throw_away,
         "final_snapshot_identifier": None if asked.throw_away else final,
@@ -115,7 +117,10 @@ def _keeping(room: Room) -> dict[str, object]:
     }
 
 
-def _watching(room: Room, keys: Keys, account: str) -> dict[str, object]:
+def _watching(
+    room: Room, keys: Keys, account: str
+) -> tuple[dict[str, object], IamRolePolicyAttachment]:
+    """What is reported of it, and the policy without which RDS refuses to report."""
     role = room.add(
         IamRole,
         "monitoring-role",
@@ -123,20 +128,21 @@ def _watching(room: Room, keys: Keys, account: str) -> dict[str, object]:
         name=room.name("rds-monitoring-role"),
         assume_role_policy=trust("monitoring.rds.amazonaws.com", account),
     )
-    room.add(
+    attached = room.add(
         IamRolePolicyAttachment,
         "monitoring-policy",
         "AWS's own policy for that",
         role=role.name,
         policy_arn=MONITORING,
     )
-    return {
+    watching = {
         "monitoring_interval": 60,
         "monitoring_role_arn": role.arn,
         "performance_insights_enabled": True,
         "performance_insights_retention_period": 7,
         "performance_insights_kms_key_id": keys.arn,
     }
+    return watching, attached
 
 
 def _subnets(room: Room, network: Network) -> str:

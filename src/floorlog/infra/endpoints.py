@@ -1,8 +1,10 @@
 """Endpoints: how isolated tasks reach AWS without a way to anything else."""
 
+from cdktn_provider_aws.data_aws_ec2_managed_prefix_list import DataAwsEc2ManagedPrefixList
 from cdktn_provider_aws.vpc_endpoint import VpcEndpoint
+from cdktn_provider_aws.vpc_security_group_egress_rule import VpcSecurityGroupEgressRule
 
-from floorlog.infra.firewall import HTTPS_PORT, Firewall, connect, group
+from floorlog.infra.firewall import HTTPS_PORT, Firewall, connect, group, ports
 from floorlog.infra.network import Network
 from floorlog.infra.part import HOURS_A_MONTH, Room
 
@@ -41,6 +43,7 @@ def endpoints(room: Room, network: Network, firewall: Firewall) -> None:
             security_group_ids=[inner.id],
             tags={"Name": room.name(f"iot-endpoint-{plain}")},
         )
+    _to_storage(room, firewall)
     if network.private_routes is not None:
         room.add(
             VpcEndpoint,
@@ -52,3 +55,19 @@ def endpoints(room: Room, network: Network, firewall: Firewall) -> None:
             route_table_ids=[network.private_routes],
             tags={"Name": room.name("iot-endpoint-s3")},
         )
+
+
+def _to_storage(room: Room, firewall: Firewall) -> None:
+    """S3 by route keeps its public addresses, which a group must let through by their list."""
+    name = f"com.amazonaws.{room.parameters.aws_region}.s3"
+    listed = DataAwsEc2ManagedPrefixList(room.scope, "s3-addresses", name=name)
+    room.add(
+        VpcSecurityGroupEgressRule,
+        "tasks-to-s3",
+        "isolated tasks fetch the image's layers and put notes, by TLS only",
+        security_group_id=firewall.tasks,
+        description="S3 of this region, TLS",
+        prefix_list_id=listed.id,
+        **ports(HTTPS_PORT),
+        tags={"Name": room.name("tasks-to-s3")},
+    )

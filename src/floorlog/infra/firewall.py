@@ -1,4 +1,4 @@
-"""Firewall: nothing may come to a task; database and cache hear the tasks alone."""
+"""Firewall: nothing may come to a processor; database and cache hear the tasks alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ def firewall(room: Room, network: Network) -> Firewall:
             security_group_id=tasks.id,
             description="AWS services, TLS",
             cidr_ipv4="0.0.0.0/0",
-            **_ports(HTTPS_PORT),
+            **ports(HTTPS_PORT),
             tags={"Name": room.name("tasks-to-aws")},
         )
     return Firewall(tasks.id, redis.id, rds_id)
@@ -76,10 +76,11 @@ def connect(room: Room, key: str, client: str, server: str, port: int) -> None:
             security_group_id=own,
             referenced_security_group_id=other,
             description=f"{key}, port {port}",
-            **_ports(port),
+            **ports(port),
             tags={"Name": room.name(f"{key}-{way}")},
         )
 
 
-def _ports(port: int) -> dict[str, Any]:
+def ports(port: int) -> dict[str, Any]:
+    """One port of TCP, as a rule names it."""
     return {"ip_protocol": "tcp", "from_port": port, "to_port": port}

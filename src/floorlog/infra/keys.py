@@ -39,6 +39,7 @@ def keys(room: Room, account: str) -> Keys:
             Principal={"Service": ["cloudwatch.amazonaws.com", "sns.amazonaws.com"]},
             Condition={"StringEquals": {"aws:SourceAccount": account}},
         ),
+        *_deliveries(room, account),
     )
     key = room.add(
         KmsKey,
@@ -59,3 +60,18 @@ def keys(room: Room, account: str) -> Keys:
         target_key_id=key.key_id,
     )
     return Keys(key.arn)
+
+
+def _deliveries(room: Room, account: str) -> list[dict[str, object]]:
+    """What the balancer's log is encrypted by, where there is one."""
+    if not room.parameters.page_url:
+        return []
+    return [
+        allow(
+            "AccessLog",
+            ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "*",
+            Principal={"Service": "delivery.logs.amazonaws.com"},
+            Condition={"StringEquals": {"aws:SourceAccount": account}},
+        )
+    ]

@@ -18,7 +18,7 @@ from cdktn_provider_aws.subnet import Subnet
 from cdktn_provider_aws.vpc import Vpc
 
 from floorlog.infra.keys import Keys
-from floorlog.infra.part import Room, allow, policy, trust
+from floorlog.infra.part import Room, allow, block, policy, trust
 from floorlog.infra.waivers import SHORT_LOGS
 
 CIDR = "10.0.0.0/16"
@@ -77,7 +77,9 @@ def _ids(subnets: list[Any]) -> list[str]:
 
 
 def _subnets(room: Room, vpc: Any) -> dict[str, list[Any]]:  # noqa: ANN401 - a construct
-    zones = DataAwsAvailabilityZones(room.scope, "zones", state="available")
+    # Without the filter, a local zone that the account opted in to could come first.
+    regional = block(name="opt-in-status", values=["opt-in-not-required"])
+    zones = DataAwsAvailabilityZones(room.scope, "zones", state="available", filter=[regional])
     purpose = {"public": "tasks, with a way out", "private": "database and cache, without one"}
     made: dict[str, list[Any]] = {}
     for kind, blocks in SUBNETS.items():

@@ -20,6 +20,7 @@ from floorlog.infra.waivers import SHORT_LOGS
 FILTERS = {
     "error_lines": ('{ $.level = "ERROR" }', "log lines of something that failed"),
     "denied_lines": ("%AccessDenied%", "calls that a role was refused"),
+    "ended_lines": ("%^floorlog: %", "commands that ended with an error, a rotation among them"),
 }
 
 
@@ -125,6 +126,8 @@ def alarms(room: Room, stream: Stream, database: Database) -> list[Alarm]:
               "Sum", 10, 5),
         Alarm("denied", "a call was refused to a role", floorlog, f"denied_lines-{suffix}", {},
               "Sum", 0, 5),
+        Alarm("ended", "a task ended with an error: a rotation, a migration, or a start",
+              floorlog, f"ended_lines-{suffix}", {}, "Sum", 0, 1),
     ]  # fmt: skip
     if room.parameters.anchor:
         found.append(

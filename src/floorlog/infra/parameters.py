@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import IPv4Network
 
 import msgspec
 
@@ -45,6 +46,7 @@ LOG_DAYS = (
 NAMES_MAX = {
     "iot-redis-{}": (40, "ElastiCache"),
     "iot-anchors-999999999999-{region}-{}": (63, "S3"),
+    "iot-page-{}": (32, "the load balancer"),
     "iot-migration-task-role-{}": (64, "IAM"),
 }
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
@@ -58,6 +60,10 @@ PARTS = {  # what may exist already, and what its identifiers look like
     "database_admin_secret_arn": ARN.format("secretsmanager"),
     "database_security_group_id": r"sg-[0-9a-f]{8,17}",
     "alarm_email": r"[^@\s]+@[^@\s]+\.[^@\s]+",
+    "page_url": r"https://[a-z0-9-]+(\.[a-z0-9-]+)+",
+    "page_certificate_arn": ARN.format("acm"),
+    "page_issuer": r"https://[^\s]+",
+    "page_client_secret_arn": ARN.format("secretsmanager"),
 }
 
 
@@ -81,6 +87,15 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     throw_away: bool = False  # no deletion protection, no final snapshot, secrets gone at once
     isolated: bool = False  # tasks in private subnets, AWS reached by VPC endpoints
     alarm_email: str = ""
+
+    # With an address the page is behind an internal balancer: TLS, log-ins by OpenID Connect.
+    page_url: str = ""
+    page_certificate_arn: str = ""  # of that address, in ACM
+    page_from: tuple[str, ...] = ()  # the networks of those who look, as 10.20.0.0/16
+    page_issuer: str = ""  # the OpenID provider
+    page_client: str = "floorlog"  # the page's client id there
+    page_client_secret_arn: str = ""  # none: a public client, with PKCE
+    page_role_claim: str = "roles"
 
     producers: tuple[str, ...] = ()  # ARNs of roles and users that may put readings
     shards: int = 2
@@ -292,6 +307,40 @@ def _check_existing(self: Parameters) -> None:
             raise _wrong(name, "and database_host go together", f"set them and {needs[0]} all")
 
 
+def _check_page(self: Parameters) -> None:
+    needs = ("page_certificate_arn", "page_from", "page_issuer")
+    for name in needs:
+        if bool(self.page_url) != bool(getattr(self, name)):
+            raise _wrong(name, "and page_url go together", f"set page_url, {', '.join(needs)} all")
+    if self.page_client_secret_arn and not self.page_url:
+        raise _wrong("page_client_secret_arn", "is set without page_url", "set page_url as well")
+    if not self.page_url:
+        return
+    if not self.page:
+        raise _wrong("page_url", "is set without a page", "set page = true as well")
+    if self.isolated:
+        raise _wrong(
+            "page_url",
+            "is set with isolated, where no task reaches an OpenID provider",
+            "leave one of them out: port forwarding reaches an isolated page",
+        )
+    for name in ("page_certificate_arn", "page_client_secret_arn"):
+        arn = getattr(self, name)
+        if arn and arn.split(":")[3] != self.aws_region:
+            raise _wrong(name, f"is not in {self.aws_region}", "name one of the same region")
+    for network in self.page_from:
+        _check_network(network)
+
+
+def _check_network(network: str) -> None:
+    try:
+        found = IPv4Network(network)
+    except ValueError as error:
+        raise _wrong("page_from", f"has {network!r}: {error}", "as in 10.20.0.0/16") from None
+    if not found.is_private:
+        raise _wrong("page_from", f"has {network!r}, which is public", "name private networks")
+
+
 def _check_subnets(self: Parameters) -> None:
     for name in ("public_subnet_ids", "private_subnet_ids"):
         subnets = getattr(self, name)
@@ -310,5 +359,6 @@ CHECKS = (
     _check_tasks,
     _check_producers,
     _check_existing,
+    _check_page,
     _check_subnets,
 )

@@ -8,6 +8,7 @@ from cdktn_provider_aws.cloudwatch_metric_alarm import CloudwatchMetricAlarm
 from cdktn_provider_aws.ecs_cluster import EcsCluster
 from cdktn_provider_aws.ecs_service import EcsService
 from cdktn_provider_aws.iam_role import IamRole
+from cdktn_provider_aws.iam_role_policy import IamRolePolicy
 
 from floorlog.infra import access
 from floorlog.infra.anchor import Anchor
@@ -48,18 +49,20 @@ def cluster(room: Room) -> EcsCluster:
 def processor(room: Room, ground: Ground, sources: Sources, keys: Keys, account: str) -> EcsService:
     """Two tasks or more: each reads its share of the shards and offers to keep the log."""
     asked = room.parameters
-    role = task_role(room, sources, keys, account)
+    role, granted = task_role(room, sources, keys, account)
     containers = [_worker(room, sources)]
     if sources.anchor is not None:
         containers.append(_keeper(room, sources, sources.anchor))
     why = "the worker, and beside it the keeper's work, which one of all tasks does at a time"
-    definition = task(room, ground, "iot-processor", why, role, containers)
+    definition = task(room, ground, "iot-processor", why, granted, role, containers)
     service = run(room, ground, "iot-processor-service", definition.arn, asked.tasks)
     _scale(room, sources.stream, service)
     return service
 
 
-def task_role(room: Room, sources: Sources, keys: Keys, account: str) -> IamRole:
+def task_role(
+    room: Room, sources: Sources, keys: Keys, account: str
+) -> tuple[IamRole, IamRolePolicy]:
     """What the processor may do, and no more."""
     role = access.role(room, "ecs-task-role", "who the processor is", account)
     region = room.parameters.aws_region
@@ -73,8 +76,7 @@ def task_role(room: Room, sources: Sources, keys: Keys, account: str) -> IamRole
     users = [sources.cache.arn, sources.cache.user_arn]
     statements.append(allow("Cache", ["elasticache:Connect"], users))
     why = "read the stream and its log-ins, log in to the cache, put notes"
-    access.grant(room, role, "ecs-task-policy", why, *statements)
-    return role
+    return role, access.grant(room, role, "ecs-task-policy", why, *statements)
 
 
 def _anchor_statements(anchor: Anchor) -> list[access.Statement]:
@@ -130,8 +132,9 @@ def _keeper(room: Room, sources: Sources, anchor: Anchor) -> Container:
 
 
 def run(
-    room: Room, ground: Ground, plain: str, definition_arn: str, tasks: int, **rest: object
-) -> EcsService:
+    room: Room, ground: Ground, plain: str, definition_arn: str, tasks: int,
+    groups: tuple[str, ...] = (), **rest: object,
+) -> EcsService:  # fmt: skip
     """A service that goes back to what it was where a new task does not become healthy."""
     asked = room.parameters
     hours = tasks * HOURS_A_MONTH
@@ -155,7 +158,7 @@ def run(
         platform_version="LATEST",
         network_configuration={
             "subnets": ground.subnets,
-            "security_groups": [ground.security_group],
+            "security_groups": [ground.security_group, *groups],
             "assign_public_ip": not asked.isolated,
         },
         deployment_minimum_healthy_percent=100,

@@ -20,6 +20,7 @@ _WAYS = [
         for n in (1, 2)
     ),
     "aws_vpc_security_group_egress_rule.tasks-to-aws",
+    "aws_vpc_security_group_egress_rule.tasks-to-s3",
     *(
         f"aws_vpc_security_group_{way}gress_rule.tasks-to-{other}-{side}"
         for other in ("rds", "endpoints")

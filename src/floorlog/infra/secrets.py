@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cdktn import Fn
+from cdktn import Fn, Token
 from cdktn_provider_aws.ephemeral_aws_secretsmanager_random_password import (
     EphemeralAwsSecretsmanagerRandomPassword,
 )
@@ -41,8 +41,11 @@ def secrets(room: Room, database: Database, keys: Keys) -> Secrets:
     """A secret a role, with all that a client needs to connect.
 
     The first password is made while Terraform applies and written by an attribute that it does not
-    keep. The migration task gives it to the role; the rotation task replaces it.
+    keep. The migration task gives it to the role; the rotation task replaces it. Where the database
+    is another than before, all are written anew: the attribute's version is made of its address.
     """
+    place = Fn.join("/", [database.host, str(database.port), database.name])
+    version_of_place = Token.as_number(Fn.parseint(Fn.substr(Fn.sha256(place), 0, 8), 16))
     arns, versions = {}, []
     for role, between in ROLES.items():
         plain = f"iot-db-credentials{between}"
@@ -77,7 +80,7 @@ def secrets(room: Room, database: Database, keys: Keys) -> Secrets:
             "its first content; later ones come from the rotation",
             secret_id=secret.id,
             secret_string_wo=Fn.jsonencode(content),
-            secret_string_wo_version=1,
+            secret_string_wo_version=version_of_place,
         )
         arns[role] = secret.arn
         versions.append(version)

@@ -9,13 +9,14 @@ from cdktn_provider_aws.provider import AwsProvider
 from floorlog.infra import observe, processor
 from floorlog.infra.access import execution_role
 from floorlog.infra.anchor import anchor
+from floorlog.infra.balancer import balancer
 from floorlog.infra.cache import cache
 from floorlog.infra.database import database
 from floorlog.infra.endpoints import endpoints
 from floorlog.infra.firewall import firewall
 from floorlog.infra.keys import keys
 from floorlog.infra.network import network
-from floorlog.infra.page import page
+from floorlog.infra.page import PORT, page
 from floorlog.infra.parameters import Parameters
 from floorlog.infra.part import Room
 from floorlog.infra.registry import registry
@@ -25,6 +26,17 @@ from floorlog.infra.task import Ground
 from floorlog.infra.upkeep import upkeep
 
 NAME = "floorlog"
+# The database, and what it would be refused to exist without.
+RECORD = (
+    "aws_db_instance.postgres",
+    "aws_db_subnet_group.db-subnets",
+    "aws_db_parameter_group.db-settings",
+    "aws_security_group.rds-sg",
+    "aws_iam_role.monitoring-role",
+    "aws_iam_role_policy_attachment.monitoring-policy",
+    "aws_cloudwatch_log_group.db-log-postgresql",
+    "aws_cloudwatch_log_group.db-log-upgrade",
+)
 
 
 def build(scope: TerraformStack, asked: Parameters, version: str) -> None:
@@ -57,7 +69,8 @@ def build(scope: TerraformStack, asked: Parameters, version: str) -> None:
     sources = processor.Sources(source, view, logins, notes)
     jobs = upkeep(room, ground, record, logins, own, account)
     service = processor.processor(room, ground, sources, own, account)
-    page(room, ground, sources, own, account)
+    door = balancer(room, net, own, account, PORT)
+    page(room, ground, sources, own, account, door)
     topic = observe.observe(room, own, logs, source, record)
 
     outputs: dict[str, object] = {
@@ -77,6 +90,8 @@ def build(scope: TerraformStack, asked: Parameters, version: str) -> None:
         "isolated": asked.isolated,
         "alarm_topic_arn": topic.arn,
     }
+    if door is not None:
+        outputs["page_address"] = door.address  # what the name in page_url must point to
     if notes is not None:
         outputs["anchor_bucket"] = notes.bucket
     for name, value in outputs.items():
@@ -108,5 +123,14 @@ def synthesise(asked: Parameters, folder: Path, version: str) -> Path:
     else:
         LocalBackend(scope, path=f"{asked.environment_suffix}.tfstate")
     build(scope, asked, version)
+    if kept := _kept(asked):
+        scope.add_override("removed", kept)
     app.synth()
     return folder / "stacks" / NAME
+
+
+def _kept(asked: Parameters) -> list[dict[str, object]]:
+    """What a deployment that made them lets go of, and does not destroy, once another is named."""
+    given = {"database_host": RECORD, "stream_arn": ("aws_kinesis_stream.stream",)}
+    addresses = [each for name, found in given.items() if getattr(asked, name) for each in found]
+    return [{"from": each, "lifecycle": {"destroy": False}} for each in addresses]

@@ -6,8 +6,10 @@ from typing import Any
 
 from cdktn_provider_aws.ecs_task_definition import EcsTaskDefinition
 from cdktn_provider_aws.iam_role import IamRole
+from cdktn_provider_aws.iam_role_policy import IamRolePolicy
 
 from floorlog import config
+from floorlog.infra.access import Execution
 from floorlog.infra.part import Room
 
 USER = "10001:10001"  # as in the Dockerfile
@@ -21,7 +23,7 @@ class Ground:
 
     image: str
     log_group: str
-    execution: IamRole
+    execution: Execution
     cluster_arn: str
     subnets: list[str]
     security_group: str
@@ -38,6 +40,7 @@ class Container:
     health: list[str] = field(default_factory=list)
     writable: tuple[str, ...] = ()
     port: int = 0
+    secrets: dict[str, str] = field(default_factory=dict)  # field of Settings to a secret's ARN
 
 
 def environment(settings: dict[str, str]) -> list[dict[str, str]]:
@@ -48,10 +51,15 @@ def environment(settings: dict[str, str]) -> list[dict[str, str]]:
 
 
 def task(
-    room: Room, ground: Ground, plain: str, why: str, role: IamRole, containers: list[Container],
-    depends_on: list[Any] | None = None,
+    room: Room, ground: Ground, plain: str, why: str, granted: IamRolePolicy, role: IamRole,
+    containers: list[Container], depends_on: list[Any] | None = None,
 ) -> EcsTaskDefinition:  # fmt: skip
-    """A task definition of containers that all run the image, each with its own command."""
+    """A task definition of containers that all run the image, each with its own command.
+
+    It comes after the policies that its tasks need: one that starts before them is refused, and
+    enough of those end a deployment. A revision stays when a newer one takes its place, because a
+    roll-back starts it again; in a throw-away environment nothing stays.
+    """
     asked = room.parameters
     described = [_container(room, ground, each) for each in containers]
     volumes = sorted({mount["sourceVolume"] for each in described for mount in each["mountPoints"]})
@@ -65,11 +73,12 @@ def task(
         network_mode="awsvpc",
         requires_compatibilities=["FARGATE"],
         runtime_platform={"cpu_architecture": "X86_64", "operating_system_family": "LINUX"},
-        execution_role_arn=ground.execution.arn,
+        execution_role_arn=ground.execution.role.arn,
         task_role_arn=role.arn,
         container_definitions=json.dumps(described, sort_keys=True),
         volume=[{"name": name} for name in volumes],
-        depends_on=depends_on,
+        skip_destroy=not asked.throw_away,
+        depends_on=[granted, ground.execution.policy, *(depends_on or [])],
     )
 
 
@@ -109,6 +118,9 @@ def _container(room: Room, ground: Ground, container: Container) -> dict[str, An
             "retries": 3,
             "startPeriod": 120,
         }
+    if container.secrets:
+        named = {config.variable(name): arn for name, arn in container.secrets.items()}
+        described["secrets"] = [{"name": name, "valueFrom": arn} for name, arn in named.items()]
     if container.port:
         described["portMappings"] = [{"containerPort": container.port, "protocol": "tcp"}]
     return described

@@ -62,8 +62,8 @@ def upkeep(
         )
         containers = [Container(plain, [command], settings)]
         definition = task(
-            room, ground, f"iot-{plain}", why, role, containers,
-            depends_on=[granted, *secrets.versions],
+            room, ground, f"iot-{plain}", why, granted, role, containers,
+            depends_on=list(secrets.versions),
         )  # fmt: skip
         made[plain] = (definition, role)
     _schedule(room, ground, *made["rotation"], account, keys)
@@ -85,6 +85,9 @@ def _schedule(
         account,
         service="scheduler.amazonaws.com",
     )
+    name = room.name("iot-rotation")
+    region = room.parameters.aws_region
+    schedule = f"arn:aws:scheduler:{region}:{account}:schedule/default/{name}"
     access.grant(
         room,
         starter,
@@ -96,13 +99,20 @@ def _schedule(
             f"{definition.arn_without_revision}:*",
             Condition={"ArnEquals": {"ecs:cluster": ground.cluster_arn}},
         ),
-        allow("Roles", ["iam:PassRole"], [role.arn, ground.execution.arn]),
+        allow("Roles", ["iam:PassRole"], [role.arn, ground.execution.role.arn]),
+        # The schedule is stored encrypted; whoever carries it out must be able to read it.
+        allow(
+            "Schedule",
+            ["kms:Decrypt"],
+            keys.arn,
+            Condition={"ArnEquals": {"kms:EncryptionContext:aws:scheduler:schedule:arn": schedule}},
+        ),
     )
     room.add(
         SchedulerSchedule,
         "rotation-schedule",
         f"runs the rotation every {room.parameters.rotation_days} days",
-        name=room.name("iot-rotation"),
+        name=name,
         schedule_expression=f"rate({room.parameters.rotation_days} days)",
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 60},
         kms_key_arn=keys.arn,

@@ -26,3 +26,7 @@ NO_ACCESS_LOG = Waived(
     "CKV_AWS_18",
     "nothing in the bucket can be changed, whoever asks; a log of it would need a bucket as well",
 )
+LOG_OF_A_LOG = Waived(
+    "CKV_AWS_18",
+    "it is the balancer's access log; who reads it stands in the account's own trail",
+)
