@@ -170,14 +170,24 @@ def _lots(page: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _order(found: Sealed, begin: int) -> NDArray[np.intp]:
-    """By batch, series and time; what is equal keeps its order. Chunks come by series and time."""
+    """By batch, series and time; what is equal keeps its order. Chunks come by series and time.
+
+    Of readings that share all three the one that stands comes first: keepers before cut such pairs
+    in two, and the second half may lie in a chunk that comes before.
+    """
     number = (found.number - begin).astype(np.uint16)  # few: sorted by radix
     order = np.argsort(number, kind="stable")
     series, ts = found.series[order], found.ts[order]
+    conflict = found.flags & CONFLICT
     same = found.number[order][1:] == found.number[order][:-1]
-    falls = (series[1:] < series[:-1]) | ((series[1:] == series[:-1]) & (ts[1:] < ts[:-1]))
+    falls = ts[1:] < ts[:-1]
+    if conflict.any():
+        at = conflict[order]
+        falls |= (ts[1:] == ts[:-1]) & (at[1:] < at[:-1])
+    falls &= series[1:] == series[:-1]
+    falls |= series[1:] < series[:-1]
     if (falls & same).any():
-        return np.lexsort((found.ts, found.series, found.number))
+        return np.lexsort((conflict, found.ts, found.series, found.number))
     return order
 
 
@@ -226,14 +236,15 @@ def merged(opened: Columns, sealed: Columns) -> Columns:
     series = np.concatenate([sealed.series, opened.series])
     ts = np.concatenate([sealed.ts, opened.ts])
     batch = np.concatenate([sealed.batch, opened.batch])
-    order = np.lexsort((ts, series, batch))
+    conflict = np.concatenate([sealed.conflict, opened.conflict])
+    order = np.lexsort((conflict, ts, series, batch))
     return Columns(
         series[order],
         ts[order],
         np.concatenate([sealed.value, opened.value])[order],
         np.concatenate([sealed.quality, opened.quality])[order],
         np.concatenate([sealed.arrival_s, opened.arrival_s])[order],
-        np.concatenate([sealed.conflict, opened.conflict])[order],
+        conflict[order],
         np.concatenate([sealed.late, opened.late])[order],
         batch[order],
     )

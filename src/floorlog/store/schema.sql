@@ -2244,7 +2244,7 @@ END
 $$;
 
 -- The readings of a shard's batches, one per row; `source` and `place` keep the order of those that
--- share series and time.
+-- share series and time: out of chunks as their widths and parts rise, then out of open rows.
 CREATE FUNCTION readings_of(of_lease int4, from_number int8, to_number int8, OUT number int8, OUT series_id int4,
     OUT at_us int8, OUT value float8, OUT quality int8, OUT arrival_s int8, OUT flags int2, OUT source int4, OUT place int8)
 RETURNS SETOF record LANGUAGE sql STABLE AS $$
@@ -2253,7 +2253,7 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
     CROSS JOIN LATERAL floorlog.opened(r) WITH ORDINALITY AS u (series_id, at_us, value, quality, arrived, flags, place)
     WHERE r.lease_id = of_lease AND r.number BETWEEN from_number AND to_number
     UNION ALL
-    SELECT u.number, c.series_id, u.at_us, u.value, u.quality, b.clock_s - u.arrived, u.flags, -1 - c.part, u.place
+    SELECT u.number, c.series_id, u.at_us, u.value, u.quality, b.clock_s - u.arrived, u.flags, (c.width::int4 - 4) * 65536 + c.part, u.place
     FROM floorlog.chunk AS c
     CROSS JOIN LATERAL floorlog.unsealed(c) AS u
     JOIN floorlog.batch AS b ON b.lease_id = of_lease AND b.number = u.number
@@ -2293,7 +2293,7 @@ LANGUAGE sql STABLE AS $$
         SELECT r.number, 1 AS turn, min(r.series_id) AS first_series, sha256('\x000101'::bytea || string_agg(
                 CASE WHEN s.kind = 0 THEN s.name ELSE floorlog.name_in_ledger(r.series_id, r.value) END
                 || int8send(r.at_us) || float8send(r.value) || int8send((r.flags::int8 << 32) + r.quality)
-                || int8send(r.arrival_s), '' ORDER BY r.series_id, r.at_us, r.source, r.place)) AS hash,
+                || int8send(r.arrival_s), '' ORDER BY r.series_id, r.at_us, r.flags & 1, r.source, r.place)) AS hash,
             s.device = ANY (going) AS goes, count(*) AS count
         FROM floorlog.readings_of(of_lease, from_number, to_number) AS r
         JOIN (SELECT o.series_id, o.kind, o.device, floorlog.digest(o) AS name FROM floorlog.series AS o OFFSET 0) AS s
@@ -2443,7 +2443,7 @@ BEGIN
     ), kept AS (
         SELECT s.*, row_number() OVER w AS row_place, min(s.at_us) OVER r AS first_us, max(s.at_us) OVER r AS last_us
         FROM stays AS s
-        WINDOW w AS (PARTITION BY s.number, s.width, s.slot ORDER BY s.series_id, s.at_us, s.part, s.place),
+        WINDOW w AS (PARTITION BY s.number, s.width, s.slot ORDER BY s.series_id, s.at_us, s.flags & 1, s.part, s.place),
             r AS (PARTITION BY s.number, s.width, s.slot)
     ), rows AS (
         SELECT k.number, k.width, k.slot, k.first_us, k.last_us, CASE

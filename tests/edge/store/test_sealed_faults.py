@@ -76,8 +76,8 @@ def test_rows_that_come_of_age_meanwhile_are_no_harm(record, sealer, monkeypatch
     assert len(record.run(VIEW)) == expected
 
 
-def test_no_chunk_ends_between_readings_of_one_batch_and_time(record, sealer) -> None:
-    """Only their chunk tells their order: it makes the leaf."""
+def paired(record) -> tuple[str, int]:
+    """A batch whose last reading that a chunk can hold is contradicted by the next."""
     store, lease = record.begin()
     (one,) = record.register(store, lease, 1)
     times = [min(place, READINGS_MAX - 1) if place <= READINGS_MAX else place
@@ -87,14 +87,33 @@ def test_no_chunk_ends_between_readings_of_one_batch_and_time(record, sealer) ->
     conflict[READINGS_MAX] = True
     batch = record.batch(lease, 1, rows)
     record.commit(store, replace(batch, conflict=conflict))
-    leaves = "SELECT hashes FROM floorlog.leaves_of(%s, 1, 1, '{}', '{}')"
-    before = record.run(leaves, lease.lease_id)
+    return "SELECT hashes FROM floorlog.leaves_of(%s, 1, 1, '{}', '{}')", lease.lease_id
+
+
+def test_no_chunk_ends_between_readings_of_one_batch_and_time(record, sealer) -> None:
+    """Only their chunk tells their order: it makes the leaf."""
+    leaves, lease_id = paired(record)
+    before = record.run(leaves, lease_id)
     seal_all(sealer)
     assert record.run("SELECT count FROM floorlog.chunk ORDER BY part") == [
         (READINGS_MAX - 1,),
         (10,),
     ]
-    assert record.run(leaves, lease.lease_id) == before
+    assert record.run(leaves, lease_id) == before
+
+
+def test_a_leaf_of_chunks_that_cut_a_pair_is_the_same(record, sealer, monkeypatch) -> None:
+    """As keepers before made them: the second half in a wider chunk, or in a later part."""
+    monkeypatch.setattr(seal, "_cut", lambda _columns, _begin, at: at)
+    leaves, lease_id = paired(record)
+    before = record.run(leaves, lease_id)
+    assert sealer.step() == READINGS_MAX + 9
+    counts = "SELECT count FROM floorlog.chunk ORDER BY width, part"
+    assert record.run(counts) == [(READINGS_MAX,), (9,)]
+    assert record.run(leaves, lease_id) == before
+    seal_all(sealer)
+    assert record.run("SELECT width FROM floorlog.chunk ORDER BY 1") == [(0,), (2,)]
+    assert record.run(leaves, lease_id) == before
 
 
 def signed(made: list[dict[str, Any]]) -> None:

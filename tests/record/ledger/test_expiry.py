@@ -9,6 +9,7 @@ from aged import AGED, DAYS, OLD
 from written import Ground, Written
 
 from floorlog.errors import InputError, ServiceError
+from floorlog.record import seal
 from floorlog.record.act import acting
 from floorlog.record.expire import Expirer
 from floorlog.record.export import Asked, export
@@ -268,6 +269,30 @@ def test_rejects_go_with_the_device_that_they_name(aged_ground) -> None:
         assert aged.run(goes, f'["{odd}"]'.encode(), False, [odd], []) == [(True,)]
         assert aged.run(goes, b'["axb*(c) \\ \xc3\xa9"]', False, [odd], []) == [(False,)]
         assert aged.run(goes, bad, True, ["", "oven"], ["oven"]) == [(False,)]
+
+
+def test_pairs_that_were_cut_in_two_expire(aged_ground, monkeypatch) -> None:
+    """Keepers before could put a reading and what contradicts it into two chunks."""
+    monkeypatch.setattr(seal, "READINGS_MAX", 1)
+    monkeypatch.setattr(seal, "_cut", lambda _columns, _begin, at: at)
+    with aged_ground.copy(AGED) as aged:
+        seal_all(aged)
+        cut = aged.run(
+            "SELECT count(*) FROM floorlog.chunk AS a JOIN floorlog.chunk AS b"
+            " USING (series_id, lease_id, number_min, t_min)"
+            " WHERE a.flags IS NULL AND b.flags = '{1}' AND a.count + b.count = 2"
+        )
+        assert cut[0][0] > 0
+        stays = readings(aged, f"device_id <> 'oven' OR batch > {OLD}")
+        verified(aged)
+        keep(aged, "oven", BETWEEN)
+        assert expire(aged)
+        assert readings(aged) == stays
+        for asset in ("oven", "*"):
+            keep(aged, asset, 5)
+        assert expire(aged)
+        assert readings(aged) == []
+        verified(aged)
 
 
 def test_what_cannot_be_is_said(aged_ground) -> None:

@@ -1,9 +1,12 @@
 """Sealing a record of everything: all still verifies, and every proof is what it was."""
 
+import numpy as np
 import pytest
 from sealing import seal
 
+from floorlog.record.sealed import _order
 from floorlog.record.verify import verify
+from floorlog.store.chunk import CONFLICT, LATE, Sealed
 
 
 @pytest.mark.slow
@@ -41,3 +44,11 @@ def test_a_sealed_reading_of_no_batch_is_found(written) -> None:
     found = verify(written.dsn(), written.anchor)
     assert not found.ok
     assert any(one.where == "chunk" and "of no batch" in one.says for one in found.wrong)
+
+
+@pytest.mark.parametrize("flags", [[CONFLICT, LATE], [LATE, CONFLICT]])
+def test_what_stands_comes_before_what_contradicts_it(flags: list[int]) -> None:
+    """Also where an older keeper cut the two apart, and the later half is read first."""
+    same, none = np.full(2, 7), np.zeros(2, np.int64)
+    found = Sealed(none, same, same, same, np.array([1.0, 2.0]), none, none, np.array(flags))
+    assert found.take(_order(found, 7)).flags.tolist() == [LATE, CONFLICT]
