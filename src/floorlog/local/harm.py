@@ -24,11 +24,13 @@ class Harm:
         how: change, delete, swap, insert or truncate.
         says: what exactly, in a sentence.
         batches: shard and number of the batches that verification will name.
+        series: the series that it will name, where it is one.
     """
 
     how: str
     says: str
     batches: Sequence[tuple[str, int]]
+    series: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _change(connection: Connection, anchored: int, chance: random.Random) -> Har
     was, now = (changed or _rows(connection, "change_sealed", **place))[0]
     what = f"state {was:.0f} to state {now:.0f}" if kind else f"{was!r} to {now!r}"
     says = f"changed {device} {metric} of {time_text(ts_us)} from {what} in {victim}"
-    return Harm("change", says, [(victim.shard, victim.number)])
+    return Harm("change", says, [(victim.shard, victim.number)], series_id)
 
 
 def _delete(connection: Connection, anchored: int, chance: random.Random) -> Harm:
@@ -127,7 +129,7 @@ def _insert(connection: Connection, anchored: int, chance: random.Random) -> Har
     series_id, ts_us, device, metric, _ = chance.choice(rows)
     _rows(connection, "insert_reading", **place, series_id=series_id, ts_us=ts_us)
     says = f"added a reading of {device} {metric} at {time_text(ts_us + 1)} to {victim}"
-    return Harm("insert", says, [(victim.shard, victim.number)])
+    return Harm("insert", says, [(victim.shard, victim.number)], series_id)
 
 
 def _truncate(connection: Connection, anchored: int, chance: random.Random) -> Harm:

@@ -6,17 +6,25 @@ and its leaf in the log say, and the chain goes on from what two of the three ag
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
-from floorlog.core.ledger import form
-from floorlog.core.ledger.batch import Columns, Registry, groups, reading_leaves, records_in
+from floorlog.core.ledger.batch import Columns, groups, reading_leaves, records_in
 from floorlog.core.ledger.tree import Collapsed, root
+from floorlog.record.batch import (
+    ERRORS,
+    Batch,
+    Content,
+    Entries,
+    Shard,
+    entry_hash,
+    event_leaves,
+)
 from floorlog.record.check_expiry import Expiries, runs_of
 from floorlog.record.check_log import Log, digest_of
+from floorlog.record.check_series import SeriesNames, part_of
 from floorlog.record.finding import Findings, span, spans
+from floorlog.record.proof import Known
 from floorlog.record.rows import Connection, Row, Rows, time_us
 from floorlog.record.sealed import Asked, SealedBatches, merged
 from floorlog.record.stored import OpenRow, unpack
@@ -24,92 +32,7 @@ from floorlog.record.stored import OpenRow, unpack
 LOT_READINGS = 60_000
 LOT_BATCHES = 200
 WINDOW_US = 300_000_000  # as store/commit.py writes it
-# What a row that was tampered with may raise on its way; its lot is then looked at one by one.
-ERRORS = (ValueError, LookupError, OverflowError, TypeError, struct.error)
 SUMMED = ("records", "received", "stored", "rejected", "duplicate", "conflict", "gaps")
-
-
-class Batch(NamedTuple):
-    """A batch as the query `batches` gives it."""
-
-    lease_id: int
-    number: int
-    epoch: int
-    clock_s: int
-    recorded: bytes
-    sequence_before: str
-    sequence: str
-    catalogue: int
-    records: int
-    received: int
-    stored: int
-    rejected: int
-    duplicate: int
-    conflict: int
-    leaves: int
-    root: bytes
-    head: bytes
-
-
-@dataclass(slots=True)
-class Content:
-    """A batch with all that it stored."""
-
-    batch: Batch
-    rows: list[OpenRow]
-    rejects: list[Row]
-    anomalies: list[Row]
-    gaps: list[Row]
-    conflicts: list[Row]
-    expired: list[Row]
-
-
-@dataclass(slots=True)
-class Shard:
-    """What is known of a shard, and what its batches added up to."""
-
-    row: Row
-    digest: bytes
-    sums: list[int] = field(default_factory=lambda: [0] * 7)
-    last: Batch | None = None
-    head: bytes = b""
-    unlogged: int = 0  # the first batch of those just passed that the log has not; 0: none
-
-    @property
-    def name(self) -> str:
-        """Its name in the stream."""
-        return str(self.row[3])
-
-    @property
-    def parents(self) -> list[int]:
-        """Leases of its parents, ascending."""
-        return sorted(int(one) for one in self.row[4][1:-1].split(",") if one.isdigit())
-
-
-class Entries:
-    """The log's leaves of entries, walked beside the batches."""
-
-    def __init__(self, connection: Connection, lost: Callable[[list[Row]], None]) -> None:
-        self._rows = Rows(connection, "leaves_of_entries", {})
-        self._lost = lost
-
-    def at(self, lease_id: int, number: int) -> tuple[bytes | None, list[Row]]:
-        """The hash of the entry before this one, as the log has it; the leaves of this one."""
-        passed = self._rows.before((lease_id, number))
-        before = None
-        if passed and passed[-1][:2] == (lease_id, number - 1):
-            before = passed.pop()[3]
-        self._lost(passed)
-        return before, self._rows.of((lease_id, number))
-
-    def step_back(self, lease_id: int, number: int) -> None:
-        """Pass over the leaves before a batch that is not the next one, without a word."""
-        self._rows.before((lease_id, number))
-
-    def finish(self) -> None:
-        """Pass over the rest."""
-        while page := self._rows.page():
-            self._lost(page)
 
 
 class Batches:
@@ -124,7 +47,7 @@ class Batches:
         self,
         connection: Connection,
         log: Log,
-        registry: Registry,
+        known: Known,
         findings: Findings,
         expiries: Expiries,
         *,
@@ -133,7 +56,9 @@ class Batches:
     ) -> None:
         self._connection = connection
         self._log = log
-        self._registry = registry
+        self._registry = known.registry
+        self._names = SeriesNames(known.series)
+        self._doubted: set[tuple[int, int]] = set()  # batches whose entry is not as anchored
         self._findings = findings
         self._expiries = expiries
         self._values = {"since": since, "series": None if series is None else list(series)}
@@ -216,12 +141,22 @@ class Batches:
         shard = self.shards.get(lease_id)
         return f"lease {lease_id}" if shard is None else shard.name
 
-    def _wrong(self, batch: Batch, where: str, says: str, *, derived: bool = False) -> None:
+    def _wrong(
+        self,
+        batch: Batch,
+        where: str,
+        says: str,
+        *,
+        derived: bool = False,
+        series: int | None = None,
+    ) -> None:
         add = self._findings.derived if derived else self._findings.evidence
         add(
-            where, says, shard=self._name(batch.lease_id), batch=batch.number,
+            where, says, shard=self._name(batch.lease_id), batch=batch.number, series=series,
             recorded_us=time_us(batch.recorded),
         )  # fmt: skip
+        if not derived:
+            self._doubted.add((batch.lease_id, batch.number))
 
     def _wrong_chunk(self, row: Row, says: str) -> None:
         self._findings.evidence(
@@ -307,6 +242,8 @@ class Batches:
             is_kept = self._log.is_kept(position)
             where = "batch" if is_kept else "log"
             self._wrong(batch, where, f"its entry is not leaf {position} of the log")
+        if self._log.is_forged(position):
+            self._doubted.add((batch.lease_id, batch.number))
         shard.head = known if is_right else (logged or batch.head)
 
     # ── what is stored ───────────────────────────────────────────────────────────────────────
@@ -315,33 +252,35 @@ class Batches:
         """Check the content of many batches at once; one by one where that fails."""
         if not lot:
             return
+        columns = None
         try:
-            columns, leaves, wrong = self._leaves(lot)
+            columns, wrong = self._columns(lot)
+            leaves = self._leaves(lot, columns)
         except ERRORS as error:
             if len(lot) > 1:
                 for content in lot:
                     self._check([content])
             else:
-                self._wrong(lot[0].batch, "readings", f"cannot be read: {error}"[:200])
+                self._wrong_readings(lot[0], columns, f"cannot be read: {error}"[:200])
             return
         for place, where, says in wrong:
             self._wrong(lot[place].batch, where, says, derived=where != "readings")
         ends = np.searchsorted(columns.batch, np.arange(len(lot) + 1))  # type: ignore[arg-type] # set by unpack
         for place, content in enumerate(lot):
-            self._check_content(content, int(ends[place + 1] - ends[place]), leaves[place])
-            self._check_conflicts(content, columns, slice(*ends[place : place + 2].tolist()))
+            part = part_of(columns, slice(*ends[place : place + 2].tolist()))
+            self._check_content(content, part, leaves[place])
+            self._check_conflicts(content, part)
         self.readings += len(columns.series)
         self._raise_newest(columns)
 
-    def _leaves(
-        self, lot: list[Content]
-    ) -> tuple[Columns, list[list[bytes]], list[tuple[int, str, str]]]:
+    def _columns(self, lot: list[Content]) -> tuple[Columns, list[tuple[int, str, str]]]:
+        """The readings of some batches, and what is wrong with the rows that hold them."""
         opened, wrong = unpack([content.rows for content in lot])
         batches = [content.batch for content in lot]
-        columns = merged(
-            opened,
-            self._sealed.of([Asked(b.lease_id, b.number, b.clock_s, b.stored) for b in batches]),
-        )
+        asked = [Asked(b.lease_id, b.number, b.clock_s, b.stored) for b in batches]
+        return merged(opened, self._sealed.of(asked)), wrong
+
+    def _leaves(self, lot: list[Content], columns: Columns) -> list[list[bytes]]:
         found: list[list[bytes]] = [[] for _ in lot]
         if len(columns.series):
             order, begins = groups(columns, self._registry)
@@ -352,17 +291,23 @@ class Batches:
                 found[place].append(leaf)
         for place, content in enumerate(lot):
             found[place] += event_leaves(content, self._registry)
-        return columns, found, wrong
+        return found
 
-    def _check_content(self, content: Content, readings: int, leaves: list[bytes]) -> None:
-        batch = content.batch
+    def _check_content(self, content: Content, part: Columns, leaves: list[bytes]) -> None:
+        batch, readings = content.batch, len(part.series)
         rejects = len(content.rejects) + sum(row[4] for row in content.expired)
         readings += sum(row[3] for row in content.expired)
         size, top = self._tree(content, leaves)
         if (size, top) != (batch.leaves, batch.root):
             says = f"what it holds is not what was stored: {readings} readings, {size} leaves"
-            self._wrong(batch, "readings", f"{says} of {batch.stored} and {batch.leaves}")
-        elif (readings, rejects) != (batch.stored, batch.rejected):
+            says = f"{says} of {batch.stored} and {batch.leaves}"
+            self._wrong_readings(content, part, says)
+        elif (batch.lease_id, batch.number) in self._doubted:
+            self._wrong_series(content, part, "not what was stored, and the batch was forged")
+        if (size, top) == (batch.leaves, batch.root) and (readings, rejects) != (
+            batch.stored,
+            batch.rejected,
+        ):
             says = f"{readings} readings and {rejects} rejects"
             self._wrong(batch, "batch", f"{says}, not as many as it counts")
         if any(row.clock_s != batch.clock_s for row in content.rows):
@@ -374,6 +319,22 @@ class Batches:
             self._wrong(batch, "recorded_at", "a row has another time of storing", derived=True)
         if batch.lease_id in self.shards:
             self.shards[batch.lease_id].sums[6] += len(content.gaps)
+
+    def _wrong_readings(self, content: Content, part: Columns | None, says: str) -> None:
+        """Name the series of a batch that are not as they were stored; else the batch alone."""
+        found = None if part is None else self._wrong_series(content, part, says)
+        if found == []:
+            says += "; its readings are as they were, its rejects, anomalies or gaps are not"
+        if not found:
+            self._wrong(content.batch, "readings", says)
+
+    def _wrong_series(self, content: Content, part: Columns, says: str) -> list[int] | None:
+        gone = self._expiries.series(content.expired)
+        found = self._names.wrong(content.batch, part, gone)
+        for one in found or ():
+            text = self._names.text(one, part)
+            self._wrong(content.batch, "readings", f"{text}: {says}", series=one)
+        return found
 
     def _tree(self, content: Content, leaves: list[bytes]) -> tuple[int, bytes]:
         """How many leaves there are, those included that expired, and their root."""
@@ -387,8 +348,8 @@ class Batches:
             self._wrong(content.batch, "expiry", f"what expired cannot be read: {error}"[:200])
             return len(leaves), b""
 
-    def _check_conflicts(self, content: Content, columns: Columns, span: slice) -> None:
-        flagged = np.flatnonzero(columns.conflict[span]) + span.start
+    def _check_conflicts(self, content: Content, columns: Columns) -> None:
+        flagged = np.flatnonzero(columns.conflict)
         if not len(flagged) and not content.conflicts:
             return
         found = sorted(
@@ -456,22 +417,3 @@ class Batches:
                 noted[series_id * is_known] = True
         for series_id in np.flatnonzero((self._newest != none) & ~noted).tolist():
             self._findings.derived("newest_window", "its home is gone", series=series_id)
-
-
-def entry_hash(batch: Batch, shard: bytes, previous: bytes) -> bytes:
-    """The hash of a batch's entry."""
-    return form.ENTRY.digest(
-        shard, batch.number, batch.epoch, batch.clock_s, time_us(batch.recorded), batch.catalogue,
-        batch.sequence_before, batch.sequence, *batch[8:14], batch.leaves, batch.root, previous,
-    )  # fmt: skip
-
-
-def event_leaves(content: Content, registry: Registry) -> list[bytes]:
-    """The hashes of rejects, anomalies and gaps, in order."""
-    rejects = sorted(form.REJECT.digest(*row[3:]) for row in content.rejects)
-    anomalies = sorted(
-        (row[3], form.ANOMALY.digest(registry.digests[row[3]], *row[4:]))
-        for row in content.anomalies
-    )
-    gaps = sorted(form.GAP.digest(*row[3:]) for row in content.gaps)
-    return rejects + [digest for _, digest in anomalies] + gaps

@@ -83,6 +83,14 @@ class Expiries:
         """How many there are."""
         return len(self._rows)
 
+    def series(self, rows: Sequence[Row]) -> set[int]:
+        """The series of which something is gone from a batch, by its rows of `expired`."""
+        known = [self._rows[row[2]] for row in rows if row[2] in self._rows]
+        try:
+            return {one for row in known for one in numbers_of(row[4])}
+        except ValueError:
+            return set()
+
     def see(self, rows: Sequence[Row]) -> None:
         """Take note of what a batch lost. Raises ValueError for a row that is not as written."""
         for row in rows:

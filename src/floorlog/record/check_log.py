@@ -113,6 +113,10 @@ class Log:
         known = self._changed is not None and position < self.anchored
         return known and self._changed is not None and position not in self._changed
 
+    def is_forged(self, position: int | None) -> bool:
+        """Whether a leaf may be another than the one that was anchored in its place."""
+        return position is not None and position < self.anchored and not self.is_kept(position)
+
     def _blame(
         self, connection: Connection, begin: int, end: int, outside: list[bytes] | None
     ) -> None:

@@ -17,9 +17,10 @@ from floorlog.core.ledger.tree import Collapsed, span_root
 from floorlog.core.reading import Kind
 from floorlog.core.series import KnownSeries
 from floorlog.errors import RecordError
-from floorlog.record.check_batches import ERRORS, Batch
+from floorlog.record.batch import ERRORS, Batch
 from floorlog.record.check_expiry import runs_of
 from floorlog.record.check_log import shard_values
+from floorlog.record.check_series import part_of
 from floorlog.record.proof import Known, Logged, Values
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 from floorlog.record.sealed import Asked, SealedBatches, in_order, merged
@@ -114,7 +115,7 @@ class Source:
             self._content(
                 entry,
                 entries_values[n],
-                _part(columns, int(ends[n]), int(ends[n + 1])),
+                part_of(columns, slice(int(ends[n]), int(ends[n + 1]))),
                 leaves[n],
                 {name: of[keys[n]] for name, of in events.items()},
             )
@@ -238,16 +239,6 @@ def _leaves(columns: Columns, registry: Registry, batches: int) -> list[list[byt
         for place, leaf in zip(of_batch, leaves, strict=True):
             found[place].append(leaf)
     return found
-
-
-def _part(columns: Columns, begin: int, end: int) -> Columns:
-    """The readings of one batch among those of many."""
-    span = slice(begin, end)
-    return replace(
-        columns, series=columns.series[span], ts=columns.ts[span], value=columns.value[span],
-        quality=columns.quality[span], arrival_s=columns.arrival_s[span],
-        conflict=columns.conflict[span], late=columns.late[span], batch=None,
-    )  # fmt: skip
 
 
 def _events(rows: dict[str, list[Row]], registry: Registry) -> list[tuple[bytes, str, Values, int]]:

@@ -159,7 +159,7 @@ def check(
     expiries = Expiries(connection)
     check_things(connection, log, registry, findings, expiries.events)
     check_alarms(connection, findings)
-    batches = Batches(connection, log, registry, findings, expiries, since=since, series=chosen)
+    batches = Batches(connection, log, known, findings, expiries, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
     is_part = since != "-infinity" or chosen is not None
     if not is_part:

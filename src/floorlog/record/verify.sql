@@ -111,7 +111,7 @@ SELECT series_id, newest_window FROM floorlog.series_home ORDER BY series_id;
 -- :name batches
 -- Batches by shard, all or those that hold readings of some series.
 SELECT lease_id, number, epoch, clock_s, timestamptz_send(recorded_at), sequence_before::text, sequence::text,
-    catalogue, records, received, stored, rejected, duplicate, conflict, leaves, root, head
+    catalogue, records, received, stored, rejected, duplicate, conflict, leaves, root, head, locator
 FROM floorlog.batch AS b
 WHERE recorded_at >= %(since)s AND (%(series)s::int4[] IS NULL OR (lease_id, number) IN (
     SELECT o.lease_id, o.number FROM floorlog.open_row AS o WHERE o.series && %(series)s::int4[]

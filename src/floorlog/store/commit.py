@@ -6,7 +6,8 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from floorlog.core.ledger.batch import storable
+from floorlog.core.ledger.batch import columns_of, storable
+from floorlog.core.ledger.locator import locator_of
 from floorlog.core.protocol import (
     Commit,
     Committed,
@@ -155,6 +156,7 @@ class Committer:
             "root": batch.root,
             "ended": batch.ended,
             "lease_s": self._lease_s,
+            "locator": locator_of(columns_of(batch)),
         }
 
     def _hints(self, batch: Batch) -> Hints:

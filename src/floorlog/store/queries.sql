@@ -356,7 +356,7 @@ ON CONFLICT (lease_id) DO UPDATE SET number = excluded.number, state = excluded.
 SELECT now_us, is_wanted, newer, newer_body FROM floorlog.advance(%(lease_id)s, %(epoch)s, %(number)s,
     %(version)s, %(checkpoint)s::numeric, %(sequence)s::numeric, %(clock_s)s, %(read_at)s, %(behind_ms)s,
     %(catalogue)s, %(counted)s, %(leaves)s, %(root)s, %(ended)s,
-    %(lease_s)s);
+    %(lease_s)s, %(locator)s::bytea);
 
 -- ── reading ───────────────────────────────────────────────────────────────────────────────────
 

@@ -159,6 +159,7 @@ CREATE TABLE batch (
     leaves int4 NOT NULL,
     root bytea NOT NULL,
     head bytea NOT NULL,
+    locator bytea,
     PRIMARY KEY (lease_id, number, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
 COMMENT ON COLUMN batch.lease_id IS 'evidence: the shard';
@@ -178,6 +179,7 @@ COMMENT ON COLUMN batch.conflict IS 'evidence: stored readings that contradict a
 COMMENT ON COLUMN batch.leaves IS 'evidence: leaves of the tree over its readings, rejects, anomalies and gaps';
 COMMENT ON COLUMN batch.root IS 'evidence: root of that tree (RFC 6962)';
 COMMENT ON COLUMN batch.head IS 'derived: hash of its entry, chained to the one before';
+COMMENT ON COLUMN batch.locator IS 'outside: sums that find the series that is not as stored, once its batch is in doubt';
 
 -- One row per batch, split by slot of time and by the series' home. All arrays have one place per
 -- reading, sorted by series, time and arrival; NULL stands for an array without content.
@@ -462,7 +464,7 @@ CREATE FUNCTION advance(
     to_clock_s int8, to_read_at int8, to_behind_ms int8, by_catalogue int8,
     counted int8[],  -- records, received, stored, rejected, duplicate, conflict, gaps
     of_leaves int8, of_root bytea,
-    is_ended bool, lease_seconds float8,
+    is_ended bool, lease_seconds float8, of_locator bytea,
     OUT now_us int8, OUT is_wanted bool, OUT newer int4, OUT newer_body text
 )
 LANGUAGE plpgsql AS $$
@@ -505,12 +507,32 @@ BEGIN
             USING ERRCODE = 'FL002';
     END IF;
     INSERT INTO floorlog.batch (lease_id, number, epoch, clock_s, sequence_before, sequence, catalogue,
-        records, received, stored, rejected, duplicate, conflict, leaves, root, head)
+        records, received, stored, rejected, duplicate, conflict, leaves, root, head, locator)
     VALUES (of_lease, to_number, of_epoch, to_clock_s, from_checkpoint, to_checkpoint, by_catalogue,
-        counted[1], counted[2], counted[3], counted[4], counted[5], counted[6], of_leaves, of_root, new_head);
+        counted[1], counted[2], counted[3], counted[4], counted[5], counted[6], of_leaves, of_root, new_head,
+        of_locator);
     now_us := extract(epoch FROM now_at) * 1000000;
     SELECT c.version, c.body INTO newer, newer_body
         FROM floorlog.catalogue AS c WHERE c.version > by_catalogue ORDER BY c.version DESC LIMIT 1;
+END
+$$;
+REVOKE ALL ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8, bytea) FROM PUBLIC;
+
+-- As the last release calls it, and the end of a stream that is gone: a batch without such sums.
+CREATE FUNCTION advance(
+    of_lease int8, of_epoch int8, to_number int8, of_version int8,
+    from_checkpoint numeric, to_checkpoint numeric,
+    to_clock_s int8, to_read_at int8, to_behind_ms int8, by_catalogue int8,
+    counted int8[],  -- records, received, stored, rejected, duplicate, conflict, gaps
+    of_leaves int8, of_root bytea,
+    is_ended bool, lease_seconds float8,
+    OUT now_us int8, OUT is_wanted bool, OUT newer int4, OUT newer_body text
+)
+LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT a.* INTO now_us, is_wanted, newer, newer_body
+    FROM floorlog.advance(of_lease, of_epoch, to_number, of_version, from_checkpoint, to_checkpoint, to_clock_s,
+        to_read_at, to_behind_ms, by_catalogue, counted, of_leaves, of_root, is_ended, lease_seconds, NULL) AS a;
 END
 $$;
 REVOKE ALL ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8) FROM PUBLIC;
@@ -1478,6 +1500,8 @@ GRANT UPDATE (gone) ON stream TO floorlog_writer;
 GRANT DELETE ON worker TO floorlog_writer;  -- names of workers that are long gone
 GRANT EXECUTE ON FUNCTION make_months(int4) TO floorlog_writer, floorlog_keeper;
 GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8)
+    TO floorlog_writer;
+GRANT EXECUTE ON FUNCTION advance(int8, int8, int8, int8, numeric, numeric, int8, int8, int8, int8, int8[], int8, bytea, bool, float8, bytea)
     TO floorlog_writer;
 GRANT EXECUTE ON FUNCTION end_older_streams(text, timestamptz) TO floorlog_writer;
 

@@ -6,7 +6,7 @@ import psycopg
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.tree import root
-from floorlog.record.check_batches import ERRORS, Batch, entry_hash
+from floorlog.record.batch import ERRORS, Batch, entry_hash
 from floorlog.record.check_log import shard_values
 from floorlog.record.content import Source, _events, _leaves, known_of
 from floorlog.record.rows import QUERIES, settle

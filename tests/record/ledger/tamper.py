@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from bent import bent
 from forge import Forger
+from named import judge_series, readings_of
 from written import Written
 
 from floorlog.record.verify import Anchored, Report, check
@@ -110,6 +111,7 @@ class Campaign:
         leaves = self.run("SELECT kind, lease_id, id, position FROM floorlog.log_leaf")
         self.positions = {(kind, lease, number): at for kind, lease, number, at in leaves}
         self.seen: Counter[str] = Counter()
+        self.held = readings_of(self.connection)
         for table, columns in self.tables.items():
             self.run(
                 "; ".join(
@@ -145,6 +147,7 @@ class Campaign:
             (50, 10, 10, 12, 8, 5, 5),
         )[0]  # fmt: skip
         before, inside = self.shown(table), self.shown(table, inside=True)
+        self.held = readings_of(self.connection)
         if self.chance.random() < 0.25:
             self.drop_constraints(table)
         self.run("SET LOCAL session_replication_role = replica")
@@ -368,7 +371,16 @@ class Campaign:
         moved = len(old) == 2 and "became" in made.says
         bounds = old[0][0] == "chunk" and "recorded_m" in made.says
         enough = any(named) if moved or bounds else all(named)
-        return "" if enough else f"it is not named: {report.wrong[:6]}"
+        if not enough:
+            return f"it is not named: {report.wrong[:6]}"
+        if old[0][0] not in READINGS:
+            return ""
+        old_batches = {
+            key[1:] for key, at in self.positions.items() if key[0] == 32 and at < self.size
+        }
+        found, count = judge_series(self.held, readings_of(self.connection), old_batches, report)
+        self.seen["series named"] += count
+        return found
 
     def position(self, table: str, row: Row) -> int | None:
         """The place of a row's leaf in the log as it was."""

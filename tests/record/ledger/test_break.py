@@ -34,6 +34,13 @@ def test_what_is_harmed_is_named(written, how, sealed) -> None:
     assert set(done.batches) <= said, report.wrong
     if how == "change":
         assert said == set(done.batches)
+    if how in {"change", "insert"}:
+        (named,) = (one for one in report.wrong if one.where == "readings")
+        assert named.series == done.series
+        ((device, metric),) = written.run(
+            "SELECT device, metric FROM floorlog.series WHERE series_id = %s", done.series
+        )
+        assert f"{device} {metric} " in named.says
 
 
 def test_a_record_without_anchors_is_not_harmed(written) -> None:

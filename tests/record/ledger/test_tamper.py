@@ -97,6 +97,7 @@ def test_what_is_changed_is_found_and_named(record) -> None:
     """Of 200 mutations of anything, older evidence is named, the unanchored span is told."""
     seen = campaign(record, 1, 200)
     assert seen["rebuilt"] > 5
+    assert seen["series named"] > 20
 
 
 @pytest.mark.long

@@ -56,6 +56,29 @@ def test_what_is_asked_wrongly_is_told(written) -> None:
         verified(written, key="abc")
 
 
+def test_sums_that_were_tampered_with_hide_nothing(written) -> None:
+    """Whatever is done to them, the batch is found wrong, and no innocent series named."""
+    change = (
+        "UPDATE floorlog.open_row SET value[2] = value[2] + 1 WHERE lease_id = 2 AND number = 3"
+    )
+    written.run(change)
+    ((series,),) = written.run(
+        "SELECT series[2] FROM floorlog.open_row WHERE lease_id = 2 AND number = 3 AND part = 0"
+    )
+    report = verified(written)
+    assert {one.series for one in report.wrong} == {series}
+    assert all((one.shard, one.batch) == ("shard-1", 3) for one in report.wrong)
+    for sums in ("NULL", "''", "'\\x00'", "sha256(locator)", "set_byte(locator, 3, 7)"):
+        written.run(f"UPDATE floorlog.batch SET locator = {sums} WHERE (lease_id, number) = (2, 3)")
+        report = verified(written)
+        assert not report.ok
+        assert {(one.shard, one.batch, one.series) for one in report.wrong} == {
+            ("shard-1", 3, None)
+        }
+    written.run("UPDATE floorlog.batch SET locator = sha256(root) WHERE number = 4")
+    assert {one.batch for one in verified(written).wrong} == {3}, "they are no evidence"
+
+
 def test_another_key_is_found(written) -> None:
     """Who was given the log's key another way is told when the notes are signed by another."""
     key = written.anchor.key()
