@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detection import blind, faults, feed, load, nab_score, onset, sets
+from detection import blind, faults, feed, load, nab_score, onset, sets, storm
 from detection.feed import Found
 from detection.sets import Recording
 from floorlog.core.detect import ASSET_SHIFT, VIEWS
@@ -125,7 +125,7 @@ def measure(data: Path, without: Sequence[str], *, quick: bool) -> dict[str, obj
         found["3w22"] = onsets(of(sets.three_w), 600.0)
     if not quick:
         found["injected_faults"] = faults.measure().as_object()
-        found["alarm_load_1000_sensors_24_h"] = load.day(3)
+        found["alarm_load_1000_sensors_24_h"] = {**load.day(3), **storm.measure(3)}
         found["cost_1000_series"] = load.cost(3)
     return found
 

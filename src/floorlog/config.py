@@ -76,6 +76,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_role_claim: Annotated[
         str, _doc("Claim that lists roles, as `operator` or `floorlog-operator`.")
     ] = "roles"
+    alarm_budget: Annotated[
+        int,
+        _doc(
+            "Alarms that may ring in any ten minutes, critical ones aside; "
+            "the keeper groups the others under the first. 0 groups none.",
+            ge=0,
+            le=1_000,
+        ),
+    ] = 10
     notify: Annotated[
         str, _doc("File of channels and routes by which the keeper tells people of alarms.")
     ] = ""

@@ -21,6 +21,7 @@ from floorlog.errors import RecordError, SettingError
 from floorlog.metrics import Measures
 from floorlog.pulse import FLUSH_SECONDS, write_line
 from floorlog.record.anchor import Anchor, Signer, open_anchor
+from floorlog.record.budget import Budgeter
 from floorlog.record.expire import Expirer
 from floorlog.record.notices import Outbox
 from floorlog.record.publish import Publisher
@@ -53,6 +54,7 @@ class Keeper:
         stamp: told each note that was anchored, by its name; returns at once.
         measures: told how old the newest anchor is; None for nobody.
         keys: who else may have signed what is anchored.
+        alarm_budget: alarms that may ring in ten minutes; 0 for any number.
 
     Raises:
         RecordError: the anchors were signed with another key.
@@ -67,6 +69,7 @@ class Keeper:
         stamp: Stamp | None = None,
         measures: Measures | None = None,
         keys: str = "",
+        alarm_budget: int = 0,
     ) -> None:
         self.stopping = threading.Event()
         self._link = Link(dsn, "keeper", SESSION_SECONDS)
@@ -77,6 +80,8 @@ class Keeper:
         self._session: object = None
         self._expirer = Expirer()
         self._sealer: Sealer | None = None
+        self._alarm_budget = alarm_budget
+        self._budgeter: Budgeter | None = None
         self._seal_at = float("-inf")
         self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
@@ -109,6 +114,8 @@ class Keeper:
         if self._publisher.is_behind:
             self._sign(sequencer)
         added = sequencer.step()
+        if self._budgeter is not None:
+            self._budgeter.step(sequencer.tree.size)
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
         if added >= LEAVES_MAX:
@@ -185,6 +192,8 @@ class Keeper:
                 sequencer.keep_note(*publisher.note)
             self._sequencer, self._session = sequencer, connection
             self._sealer = Sealer(connection)
+            if self._alarm_budget:
+                self._budgeter = Budgeter(connection, self._alarm_budget)
             log.info("log of %d leaves, key %s", sequencer.tree.size, self._signer.key)
         return self._sequencer
 
@@ -214,7 +223,10 @@ def open_keeper(settings: Settings) -> Keeper:
         measures = None
         if settings.metrics == "emf":
             measures = Measures(settings.environment, write_line)
-        return Keeper(Login(settings), anchor, signer, settings.anchor_seconds, stamp, measures)
+        seconds, places = settings.anchor_seconds, settings.alarm_budget
+        return Keeper(
+            Login(settings), anchor, signer, seconds, stamp, measures, alarm_budget=places
+        )
     except OSError as error:
         raise SettingError(
             f"notes cannot be anchored: {error.strerror}",

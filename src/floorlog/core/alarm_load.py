@@ -36,6 +36,7 @@ class Step:
         at: when it happened by the reading's own time.
         number: of the event; ascending within an alarm.
         priority: 1 to 4.
+        by_design: whether the plant's budget did it (core/alarm_budget.py), and no person.
     """
 
     alarm: Name
@@ -46,6 +47,7 @@ class Step:
     at: int
     number: int
     priority: int
+    by_design: bool = False
 
     @property
     def rings(self) -> bool:
@@ -69,6 +71,7 @@ class Load:
     Attributes:
         hours: length of the span.
         rings: alarms that asked for attention.
+        grouped: those that the budget took out of a storm; none of the other figures counts them.
         per_operator_hour: those per hour and operator.
         peak: most of them within ten minutes.
         flood_hours: time in flood.
@@ -83,6 +86,7 @@ class Load:
 
     hours: float
     rings: int
+    grouped: int
     per_operator_hour: float
     peak: int
     flood_hours: float
@@ -155,7 +159,8 @@ def load(
         standing: alarms that were shown at the begin, each with when that began.
     """
     ordered = sorted(steps, key=lambda step: (step.recorded, step.number))
-    rings = [step for step in ordered if step.rings]
+    rung = [step for step in ordered if step.rings]
+    rings = shown(ordered)
     times = [step.recorded for step in rings]
     hours = (end - begin) / HOUR_US
     found = floods(times, operators, end)
@@ -166,6 +171,7 @@ def load(
     return Load(
         hours=hours,
         rings=len(rings),
+        grouped=len(rung) - len(rings),
         per_operator_hour=len(rings) / hours / operators,
         peak=peak(times),
         flood_hours=flood_hours,
@@ -177,6 +183,20 @@ def load(
         worst_share=sum(count for _, count in worst) / len(rings) if rings else 0.0,
         by_priority=tuple((one, priorities[one.number]) for one in Priority),
     )
+
+
+def shown(ordered: Iterable[Step]) -> list[Step]:
+    """Those that rang and were not grouped by the budget; steps in the order of their numbers."""
+    rings: list[Step] = []
+    last: dict[Name, Step] = {}
+    drowned: set[int] = set()
+    for step in ordered:
+        if step.rings:
+            rings.append(step)
+            last[step.alarm] = step
+        elif step.by_design and step.event is Event.SUPPRESS and step.alarm in last:
+            drowned.add(last[step.alarm].number)
+    return [step for step in rings if step.number not in drowned]
 
 
 def _chattering(ordered: Sequence[Step]) -> tuple[tuple[Name, int], ...]:

@@ -100,6 +100,8 @@ class Outbox:
             notice = self._notice(row)
             if not self._routes.leads(notice, self._channel):
                 states.append("not routed")
+            elif row[10] and row[0] not in first:
+                states.append("held")  # grouped under an alarm that is told of
             elif row[0] in drowned and notice.priority in {Priority.LOW, Priority.MEDIUM}:
                 states.append("held")
             else:

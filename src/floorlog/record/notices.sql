@@ -15,11 +15,19 @@ WHERE recorded_at > now() - interval '2 hours' AND after = 'unacknowledged' AND 
 ORDER BY recorded_at, event_id;
 
 -- :name unplanned
--- Events of the last hour that ask for attention or tell of its end, not yet decided for a channel.
+-- Events of the last hour that ask for attention or tell of its end, not yet decided for a channel,
+-- with whether the alarm budget grouped it; while that may still be judged, it is not taken, for 20 s at most.
 SELECT e.event_id, floorlog.to_us(e.recorded_at), s.device, s.metric, e.detector, e.event, e.at_us, e.after,
-    e.priority, e.reason
+    e.priority, e.reason, coalesce((
+        SELECT n.event = 'suppress' AND n.actor = 'floorlog' FROM floorlog.alarm_event AS n
+        WHERE n.series_id = e.series_id AND n.detector = e.detector AND n.event_id > e.event_id
+            AND n.event NOT IN ('raise', 'return') ORDER BY n.event_id LIMIT 1), false)
 FROM floorlog.alarm_event AS e JOIN floorlog.series AS s USING (series_id)
 WHERE e.recorded_at > now() - interval '1 hour'
+    AND (e.recorded_at < now() - interval '20 seconds' OR NOT EXISTS (SELECT FROM floorlog.alarm_budget)
+        OR EXISTS (
+            SELECT FROM floorlog.alarm_budget AS b JOIN floorlog.log_leaf AS g ON g.position < b.position
+            WHERE g.kind = 21 AND g.lease_id = 0 AND g.id = e.event_id))
     AND ((e.after = 'unacknowledged' AND e.before <> 'unacknowledged') OR (e.event = 'return' AND e.before <> e.after))
     AND NOT EXISTS (SELECT FROM floorlog.notice AS n WHERE n.event_id = e.event_id AND n.channel = %(channel)s)
 ORDER BY e.event_id LIMIT %(rows_max)s;

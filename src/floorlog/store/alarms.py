@@ -27,6 +27,7 @@ class StoredAlarm:
         changed: when its last event was stored.
         reason: its last finding in words.
         event, actor, comment: its last event, whose it was, and what was said.
+        grouped: why the plant's budget suppressed it; empty where it did not.
     """
 
     device: str
@@ -45,6 +46,7 @@ class StoredAlarm:
     actor: str
     comment: str
     series_id: int
+    grouped: str = ""
 
     @property
     def name(self) -> AlarmName:

@@ -10,7 +10,8 @@ WITH standing AS (
 )
 SELECT s.device, s.metric, a.detector, a.stands, a.active, a.latch, a.priority, a.raised_us,
     CASE WHEN a.stands = 'shelved' THEN a.until_us ELSE 0 END, floorlog.to_us(a.changed_at), a.event_id,
-    coalesce(r.reason, ''), coalesce(e.event, ''), coalesce(e.actor, ''), coalesce(e.reason, ''), a.series_id
+    coalesce(r.reason, ''), coalesce(e.event, ''), coalesce(e.actor, ''), coalesce(e.reason, ''), a.series_id,
+    floorlog.grouped(a.series_id, a.detector, a.stands)
 FROM standing AS a JOIN floorlog.series AS s USING (series_id)
 LEFT JOIN LATERAL (
     SELECT x.reason FROM floorlog.alarm_event AS x
@@ -33,7 +34,8 @@ WITH standing AS (
 )
 SELECT s.device, s.metric, a.detector, a.stands, a.active, a.latch, a.priority, a.raised_us,
     CASE WHEN a.stands = 'shelved' THEN a.until_us ELSE 0 END, floorlog.to_us(a.changed_at), a.event_id,
-    coalesce(r.reason, ''), coalesce(e.event, ''), coalesce(e.actor, ''), coalesce(e.reason, ''), a.series_id
+    coalesce(r.reason, ''), coalesce(e.event, ''), coalesce(e.actor, ''), coalesce(e.reason, ''), a.series_id,
+    floorlog.grouped(a.series_id, a.detector, a.stands)
 FROM standing AS a JOIN floorlog.series AS s USING (series_id)
 LEFT JOIN LATERAL (
     SELECT x.reason FROM floorlog.alarm_event AS x

@@ -7,7 +7,16 @@ from msgspec import Meta, Struct, field
 from tornado.web import HTTPError
 
 from floorlog.core.alarm import OPERATIONS, SHELF_SECONDS_MAX, SHOWN, Event, Priority, State
-from floorlog.core.alarm_load import WINDOW_US, Flood, Load, Name, Step, first_out, floods, load
+from floorlog.core.alarm_load import (
+    WINDOW_US,
+    Flood,
+    Load,
+    Name,
+    Step,
+    first_out,
+    floods,
+    load,
+)
 from floorlog.core.reading import MICROSECONDS
 from floorlog.store.alarms import LAST_ID, AlarmEvent
 from floorlog.web import shape
@@ -84,6 +93,7 @@ def step_of(one: AlarmEvent) -> Step:
     return Step(
         one.name, Event(one.event), State(one.before), State(one.after), one.recorded_at, one.at,
         one.event_id, one.priority,
+        one.actor == "floorlog" and one.event in {Event.SUPPRESS, Event.UNSUPPRESS},
     )  # fmt: skip
 
 
@@ -245,6 +255,7 @@ def _load_entry(found: Load, begin: int, end: int, operators: int) -> shape.Alar
         operators=operators,
         hours=found.hours,
         alarms=found.rings,
+        grouped=found.grouped,
         alarms_per_operator_hour=found.per_operator_hour,
         peak_in_ten_minutes=found.peak,
         flood_hours=found.flood_hours,

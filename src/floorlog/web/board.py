@@ -75,6 +75,7 @@ class Alarm(msgspec.Struct, frozen=True):
     event: str
     actor: str
     comment: str
+    grouped: str = ""
 
 
 class Board:
@@ -224,7 +225,7 @@ def _alarm(one: StoredAlarm) -> Alarm:
     return Alarm(
         one.device, one.metric, one.detector, one.state, one.active, Priority.of(one.priority),
         one.raised, one.until, one.changed, one.event_id, one.reason, one.event, one.actor,
-        one.comment,
+        one.comment, one.grouped,
     )  # fmt: skip
 
 

@@ -180,6 +180,7 @@ class AlarmEntry(Struct, frozen=True):
     """An alarm as it stands.
 
     `reason` is its last finding in words; `event`, `actor` and `comment` are of its last event.
+    `grouped` says why the plant's alarm budget suppressed it; empty unless it did.
     """
 
     device: str
@@ -199,6 +200,7 @@ class AlarmEntry(Struct, frozen=True):
     actor: str
     comment: str
     first_out: bool
+    grouped: str
 
 
 class FloodEntry(Struct, frozen=True):
@@ -254,13 +256,17 @@ class AlarmCount(Struct, frozen=True):
 
 
 class AlarmLoad(Struct, frozen=True):
-    """What alarms asked of operators in a span (ISA-18.2, clause 16)."""
+    """What alarms asked of operators in a span (ISA-18.2, clause 16).
+
+    `grouped` are those that the plant's budget took out of storms; they count nowhere else.
+    """
 
     begin: int
     end: int
     operators: int
     hours: float
     alarms: Tally
+    grouped: Tally
     alarms_per_operator_hour: float
     peak_in_ten_minutes: Tally
     flood_hours: float
@@ -348,7 +354,7 @@ def alarm_entry(one: StoredAlarm, asset: str, priority: str, *, is_first: bool) 
     return AlarmEntry(
         one.device, one.metric, one.detector, asset, State(one.state), one.active, one.latch,
         priority, one.raised, one.until or None, one.changed, one.event_id, one.reason, one.event,
-        one.actor, one.comment, is_first,
+        one.actor, one.comment, is_first, one.grouped,
     )  # fmt: skip
 
 

@@ -19,7 +19,8 @@ const HIDDEN = new Set(["shelved", "suppressed", "out_of_service"]);
 const VIEWS = [
   ["asking", "Unacknowledged", (one) => ASKS.has(one.state)],
   ["standing", "Standing", (one) => !HIDDEN.has(one.state)],
-  ["hidden", "Shelved and off", (one) => HIDDEN.has(one.state)],
+  ["hidden", "Shelved and off", (one) => HIDDEN.has(one.state) && !one.grouped],
+  ["grouped", "Grouped", (one) => one.grouped],
 ];
 // What an operation asks for before it is done; the others are done at once.
 const QUESTIONS = {
@@ -117,6 +118,7 @@ class Row {
     this.age.title = `since ${time(one.raised, now)}`;
     const byPerson = one.actor && one.actor !== "floorlog";
     write(this.said, byPerson ? `${one.event} by ${one.actor}${one.comment && `: ${one.comment}`}` : `${one.event}, ${time(one.changed, now)}`);
+    if (one.grouped) write(this.said, one.grouped);
     this.said.title = time(one.changed, now);
   }
 }
@@ -227,8 +229,10 @@ async function look() {
     const [page, load] = await Promise.all([ask("alarms"), ask("alarm-load")]);
     firsts = new Set(page.alarms.filter((one) => one.first_out).map((one) => Model.alarmKey(one)));
     const flood = element("flood");
-    flood.hidden = !page.flood;
-    if (page.flood) write(flood, `Alarm flood since ${time(page.flood.begin, model.now())}: ${page.flood.alarms} alarms. What came first in each asset is marked.`);
+    const grouped = [...model.alarms.values()].filter((one) => one.grouped).length;
+    flood.hidden = !page.flood && !grouped;
+    if (!page.flood && grouped) write(flood, `${count(grouped)} alarms of a storm are grouped under those that came first: see Grouped.`);
+    if (page.flood) write(flood, `Alarm flood since ${time(page.flood.begin, model.now())}: ${page.flood.alarms} alarms. What came first in each asset is marked.${grouped ? ` ${count(grouped)} are grouped under it: see Grouped.` : ""}`);
     figures(load);
     draw();
   } catch (error) {
@@ -239,6 +243,7 @@ async function look() {
 function figures(load) {
   const parts = [
     ["Alarms", count(load.alarms), ""],
+    ["Grouped", count(load.grouped), "taken out of storms"],
     ["Per operator-hour", number(load.alarms_per_operator_hour), "6 to 12 can be managed"],
     ["Most in 10 min", count(load.peak_in_ten_minutes), "more than 10 is a flood"],
     ["In flood", `${withDecimals(100 * load.flood_share, 1)} %`, "below 1 %"],

@@ -1,0 +1,142 @@
+"""The alarm budget on the record: rounds over the log, with what people do in between."""
+
+import json
+
+import psycopg
+import pytest
+
+from floorlog.core.alarm import Event
+from floorlog.core.alarm_load import load
+from floorlog.core.reading import Anomaly
+from floorlog.record.budget import Budgeter
+from floorlog.record.sequence import Sequencer
+from floorlog.store.alarms import Alarms
+from floorlog.store.migrate import KEEPER, OPERATOR
+from floorlog.web.alarms import step_of
+
+DAY_US = 86_400_000_000
+DETECTORS = [f"part-{n:02}" for n in range(40)]
+
+
+class Plant:
+    """A shard whose findings begin and end as told, a keeper's session, and a desk."""
+
+    def __init__(self, record) -> None:
+        self.record = record
+        self.store, self.lease = record.begin()
+        self.ids = record.register(self.store, self.lease)
+        self.number = 0
+        self.connection = psycopg.connect(record.dsn(KEEPER), autocommit=True)
+        self.log = Sequencer(self.connection)
+        self.budgeter = Budgeter(self.connection, 10)
+        self.desk = Alarms(record.dsn(OPERATOR))
+
+    def find(self, *detectors: str, phase: str = "start", severity: int = 2) -> None:
+        """In one batch; the last one named tripped first."""
+        self.number += 1
+        first = self.record.t0 + 1000 * self.number
+        found = tuple(
+            Anomaly(0, one, phase, first - n, first - n, severity, 1.0, 9.0, 5.0, "too high")
+            for n, one in enumerate(detectors)
+        )
+        # Three devices: none of them has the whole storm.
+        series = tuple(self.ids[int(one[-2:]) % len(self.ids)] for one in detectors)
+        batch = self.record.batch(self.lease, self.number, anomalies=found, anomaly_series=series)
+        self.record.commit(self.store, batch)
+
+    def round(self) -> None:
+        self.log.step()
+        while self.budgeter.step(self.log.tree.size):
+            pass
+
+    def states(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in self.desk.alarms():
+            found.setdefault(one.state, []).append(one.detector)
+        return found
+
+    def close(self) -> None:
+        self.connection.close()
+        self.desk.close()
+
+
+@pytest.fixture
+def plant(record):
+    made = Plant(record)
+    yield made
+    made.close()
+
+
+def test_a_storm_is_grouped_and_comes_back(plant) -> None:
+    """By events with reason and actor, each round one audit event; later rounds let them go."""
+    plant.round()
+    plant.find(*DETECTORS)
+    plant.round()
+    states = plant.states()
+    assert len(states["unacknowledged"]) == 8
+    assert DETECTORS[-1] in states["unacknowledged"]
+    grouped = [one for one in plant.desk.alarms() if one.state == "suppressed"]
+    assert len(grouped) == 32
+    assert all(f"[{DETECTORS[-1]}]" in one.grouped or "of one asset" in one.grouped
+               for one in grouped)  # fmt: skip
+    events = plant.desk.alarm_events(0, 1 << 53)
+    assert sum(one.event == Event.RAISE for one in events) == 40
+    assert {one.actor for one in events} == {"floorlog"}
+    ((audit,),) = plant.record.run(
+        "SELECT detail::text FROM floorlog.audit_event WHERE action = 'alarm.budget'"
+    )
+    assert json.loads(audit)["grouped"] == 32
+    found = load([step_of(one) for one in reversed(events)], 0, 1 << 53)
+    assert (found.rings, found.grouped) == (8, 32)
+    # Over for all but one of them; eleven minutes on.
+    plant.find(*DETECTORS[1:], phase="end")
+    plant.round()
+    move = "UPDATE floorlog.{} SET {} = {} - interval '11 minutes'"
+    plant.record.run(move.format("alarm_event", *["recorded_at"] * 2))
+    restarted = Budgeter(plant.connection, 10)
+    plant.log.step()
+    while restarted.step(plant.log.tree.size):
+        pass
+    assert "suppressed" not in plant.states()
+    assert DETECTORS[0] in plant.states()["unacknowledged"]
+
+
+def test_what_a_person_did_meanwhile_stands(plant) -> None:
+    """An alarm acknowledged between a round's look and its acts is not suppressed."""
+    plant.round()
+    plant.find(*DETECTORS[:12])
+    name = plant.desk.alarms()[0].name
+    acted = plant.budgeter._keep
+
+    def late(*arguments) -> None:
+        plant.desk.operate("anna", Event.ACKNOWLEDGE, [one.name for one in plant.desk.alarms()],
+                           reason="seen")  # fmt: skip
+        acted(*arguments)
+
+    plant.budgeter._keep = late
+    plant.round()
+    assert set(plant.states()) == {"acknowledged"}
+    plant.budgeter._keep = acted
+    plant.round()
+    assert name in [one.name for one in plant.desk.alarms(states=["acknowledged"])]
+    assert plant.budgeter._budget.grouped == {}
+
+
+def test_a_first_start_leaves_what_stands_alone(plant) -> None:
+    """Alarms that rang before there was a budget are not judged by it."""
+    plant.find(*DETECTORS)
+    plant.round()
+    assert set(plant.states()) == {"unacknowledged"}
+    plant.find("part-99")
+    plant.round()
+    assert len(plant.states()["suppressed"]) == 1  # but they did take the places
+
+
+def test_only_the_keeper_may_group(plant) -> None:
+    """Neither workers nor people: for those there is an operation of their own."""
+    asked = "SELECT floorlog.group_alarms(1, '{}', '{}', '{}', '{}', NULL)"
+    with (
+        psycopg.connect(plant.record.dsn(OPERATOR)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(asked)
