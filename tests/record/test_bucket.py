@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import botocore.session
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
@@ -15,7 +16,7 @@ from floorlog.errors import InputError, RecordError, ServiceError, SettingError
 from floorlog.record.anchor import Anchor, Bucket, open_anchor
 from floorlog.record.anchored import Anchored
 from floorlog.record.publish import Publisher, read_leaves
-from floorlog.record.signing_key import WRAPPED, signer_of
+from floorlog.record.signing_key import WRAPPED, signer_at_hand, signer_of
 
 pytestmark = pytest.mark.slow  # the server's first answer takes seconds
 REGION = "eu-west-2"
@@ -158,6 +159,23 @@ def test_the_key_is_wrapped_and_bound(client, bucket) -> None:
     torn.keep(WRAPPED, wrapped[:-5])
     with pytest.raises(InputError, match="no wrapped signing key"):
         signer_of(f"kms:{kms}", torn, settings, may_create=False)
+
+
+def test_who_exports_signs_with_the_wrapped_key(client, bucket) -> None:
+    """Where KMS unwraps it, as the keeper does; nobody makes one, and none is needed."""
+    anchor = anchor_of(bucket)
+    kms = client("kms").create_key()["KeyMetadata"]["Arn"]
+    settings = settings_of()
+    assert signer_at_hand(settings, anchor) is None
+    named = msgspec.structs.replace(settings, signing_key=f"kms:{kms}")
+    with pytest.raises(InputError, match="the wrapped signing key is gone"):
+        signer_at_hand(named, anchor)
+    first = signer_of(f"kms:{kms}", anchor, settings, may_create=True)
+    found = signer_at_hand(named, anchor)
+    assert found is not None
+    assert found.key == first.key
+    nowhere = msgspec.structs.replace(settings, signing_key="/nonexistent/key")
+    assert signer_at_hand(nowhere, anchor) is None
 
 
 def test_what_cannot_be_reached_is_told(client, bucket, monkeypatch) -> None:

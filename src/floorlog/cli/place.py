@@ -70,12 +70,24 @@ def local_services(data: Path | None) -> "Services | None":
 
 
 def settings_of(data: Path | None, role: str, *needs: str) -> "Settings":
-    """The settings for a role of the database; where `needs` are named, only those must be set."""
+    """The settings for a role of the database; where `needs` are named, only those must be set.
+
+    Raises:
+        SettingError: one is not set, or is wrong.
+        ServiceError: nothing runs in the data directory that was named.
+    """
     from floorlog import config
 
     local = local_services(data)
     if local is not None:
         config.adopt(local.environment(role))
+    elif "db_secret" in needs and not config.inherited().get(config.variable("db_secret")):
+        raise SettingError(
+            "no record is named, and none runs in the usual place",
+            where=str(directory_of(None)),
+            fix="start it with `floorlog up`, name its directory with --data DIR, or a database"
+            f" with {config.variable('db_secret')}",
+        )
     return load(*needs)
 
 

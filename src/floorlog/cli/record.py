@@ -14,6 +14,7 @@ from floorlog.errors import InputError
 if TYPE_CHECKING:
     from floorlog.record.anchor import Anchor
 
+PARTIAL = 3  # of verify: sound, as far as it was asked to look
 HARMS = ("change", "delete", "swap", "insert", "truncate")
 
 
@@ -39,7 +40,10 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 def verify(
     data: Path | None, key: str, since: str, device: str | None, *, as_json: bool, rebuild: bool
 ) -> None:
-    """Compute the record anew, against the anchors; exit code 0 only if it is intact."""
+    """Compute the record anew, against the anchors; exit code 0 only if it is intact.
+
+    Exit code 1: something is wrong. 3: nothing is, but --since or --device left the rest unchecked.
+    """
     from floorlog.record.anchor import open_anchor
     from floorlog.record.verify import verify as run
     from floorlog.source.secret import database_dsn
@@ -59,6 +63,8 @@ def verify(
         print(report.as_text())
     if not report.ok:
         sys.exit(1)
+    if report.partial:
+        sys.exit(PARTIAL)
 
 
 def _make_again(data: Path | None, dsn: str, anchor: "Anchor", key: str) -> None:
@@ -138,8 +144,9 @@ def export(
     with `python DIR/verifier.py DIR --key KEY`, on a machine that has nothing but Python.
     """
     from floorlog.record import export as room
-    from floorlog.record.anchor import open_anchor, open_signer
+    from floorlog.record.anchor import open_anchor
     from floorlog.record.prove import moment_us
+    from floorlog.record.signing_key import signer_at_hand
     from floorlog.source.secret import database_dsn
 
     asked = room.Asked(
@@ -148,13 +155,12 @@ def export(
         device,
     )
     settings = settings_of(data, "floorlog_reader", "db_secret")
-    secret = Path(settings.signing_key) if settings.signing_key else None
-    signer = open_signer(secret, may_create=False) if secret and secret.exists() else None
+    anchor = open_anchor(needed(settings, "anchor"), settings)
+    signer = signer_at_hand(settings, anchor)
     with progress("export") as tell:
         done = room.export(
-            database_dsn(settings), open_anchor(needed(settings, "anchor"), settings),
-            key_text(key), asked,
-            directory, signer=signer, tell=tell,
+            database_dsn(settings), anchor, key_text(key), asked, directory, signer=signer,
+            tell=tell,
         )  # fmt: skip
     if done.unanchored:
         print(

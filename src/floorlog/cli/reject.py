@@ -57,6 +57,8 @@ def list_rejects(  # noqa: PLR0913 - one argument an option
         mark = "  (sent again)" if one.touched else ""
         print(f"{one.name}  {time_text(one.recorded_at)}  {one.code}{mark}")
         print(f"    {shown(one.reason.encode())}: {shown(one.data[:120])}")
+    if not found:
+        print("no rejects that match")
     if len(found) == rows:
         print(f"there may be more: --skip {skip + rows}", file=sys.stderr)
 

@@ -8,6 +8,10 @@ SELECT pg_try_advisory_lock(4706885);
 -- Give positions to what has none yet, up to so many; the size of the log.
 SELECT floorlog.sequence(%(leaves_max)s::int4) + floorlog.sequence_events(%(leaves_max)s::int4);
 
+-- :name sequence_late
+-- Give positions to alarm events that commit long after their time; where to go on below.
+SELECT floorlog.sequence_late(%(below)s::int8, %(events_max)s::int4);
+
 -- :name log_size
 -- How many leaves the log has, by its last position.
 SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf;

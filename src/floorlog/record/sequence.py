@@ -4,6 +4,7 @@ The root is computed from what was read once. A leaf that is changed later in th
 change what is signed: the next verification finds it.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 
@@ -17,6 +18,9 @@ from floorlog.store.queries import parse
 QUERIES = parse(files("floorlog.record").joinpath("log.sql").read_text("utf-8"))
 LEAVES_MAX = 1_000  # a step's: each is one short transaction beside those of the workers
 PAGE_LEAVES = 16_384
+LATE_EVENTS_MAX = 20_000  # alarm events that one look for those that came late takes in
+LATE_LOOK_SECONDS = 60.0
+NEWEST = 2**63 - 1
 
 
 class Sequencer:
@@ -31,6 +35,8 @@ class Sequencer:
         self._frontier = Frontier()
         self._last = b""
         self.tree = Growing()
+        self._late_below = NEWEST
+        self._late_at = float("-inf")
 
     def hold(self) -> bool:
         """Take the lease of the database; False while another keeper's session has it."""
@@ -65,6 +71,7 @@ class Sequencer:
         """Give positions to some leaves; returns how many are new. Raises RecordError."""
         # Before: what was removed is unsequenced, and would get a position again.
         self._check()
+        self._look_for_late()
         row = self._connection.execute(
             QUERIES["sequence"].text, {"leaves_max": LEAVES_MAX}, binary=True
         ).fetchone()
@@ -72,6 +79,18 @@ class Sequencer:
         before = self.tree.size
         self._read(int(row[0]))
         return self.tree.size - before
+
+    def _look_for_late(self) -> None:
+        """Once a minute: alarm events of any age without a position, from the newest on down."""
+        now_s = time.monotonic()
+        if now_s - self._late_at < LATE_LOOK_SECONDS:
+            return
+        values = {"below": self._late_below, "events_max": LATE_EVENTS_MAX}
+        row = self._connection.execute(
+            QUERIES["sequence_late"].text, values, binary=True
+        ).fetchone()
+        assert row is not None, "a function returns a row"
+        self._late_below, self._late_at = NEWEST if row[0] is None else int(row[0]), now_s
 
     def expire_shelves(self) -> None:
         """End the shelves of alarms whose time is over."""

@@ -49,6 +49,20 @@ def signer_of(where: str, anchor: Anchor, settings: Settings, *, may_create: boo
     return open_signer(Path(where), may_create=may_create)
 
 
+def signer_at_hand(settings: Settings, anchor: Anchor) -> Signer | None:
+    """The signer for who may do without: None where no key is named, or its file is not here.
+
+    Raises:
+        InputError: the key cannot be read, or is none.
+        ServiceError: KMS does not unwrap it.
+        OSError: the anchors cannot be read.
+    """
+    where = settings.signing_key
+    if not where or not (where.startswith(KMS) or Path(where).exists()):
+        return None
+    return signer_of(where, anchor, settings, may_create=False)
+
+
 class _Keys:
     """Wraps and unwraps secrets of 32 bytes by a symmetric key of KMS.
 

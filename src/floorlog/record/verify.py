@@ -30,7 +30,8 @@ class Report:
     """What verification found.
 
     Attributes:
-        ok: nothing is wrong, and a signed note outside the database vouches for it.
+        ok: nothing of what was checked is wrong, and a signed note outside the database vouches for
+            it. Only where `partial` is false, that is the whole record.
         readings, entries: what was checked.
         wrong: what is wrong, the first thousand.
         wrong_count: how many are wrong.
@@ -41,8 +42,8 @@ class Report:
         forks: restores that were declared, as their statements say.
         stamps: time stamps of notes, with the time that each tells.
         expiries, expired_readings: steps of expiry that the log declares, and what went by them.
-        is_part: only a device or a time was asked for: that something was taken away shows only in
-            a verification of all.
+        partial: only a device or a time was asked for: what else was changed, or taken away, shows
+            only in a verification of all.
     """
 
     ok: bool
@@ -58,7 +59,7 @@ class Report:
     stamps: list[dict[str, Any]]
     expiries: int
     expired_readings: int
-    is_part: bool = False
+    partial: bool = False
 
     def as_object(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -69,15 +70,16 @@ class Report:
         lines = [_line(one) for one in self.wrong]
         if self.wrong_count > len(self.wrong):
             lines.append(f"… and {self.wrong_count - len(self.wrong)} more")
-        intact = "what there is of the part asked for is intact" if self.is_part else "intact"
+        intact = "what there is of the part asked for is intact" if self.partial else "intact"
         state = intact if self.ok else f"NOT INTACT: {self.wrong_count} things are wrong"
         lines.append(
             f"{state}: {self.readings} readings in {self.entries} batches, the log anchored up to"
             f" {self.anchored} leaves by {self.key or 'nobody'}"
         )
-        if self.is_part:
+        if self.partial:
             lines.append(
-                "whether something was taken away from it shows only without --device and --since"
+                "PARTIAL: whether anything else was changed, or taken away, shows only without"
+                " --device and --since (exit code 3)"
             )
         lines += [_fork_line(one) for one in self.forks]
         if self.stamps:
@@ -161,8 +163,8 @@ def check(
     check_alarms(connection, findings)
     batches = Batches(connection, log, known, findings, expiries, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
-    is_part = since != "-infinity" or chosen is not None
-    if not is_part:
+    partial = since != "-infinity" or chosen is not None
+    if not partial:
         states = {one.series_id for one in known.series.values() if one.kind == Kind.STATE}
         check_chunks(connection, states, findings)
     spent = max(time.process_time() - began, 1e-6)
@@ -181,7 +183,7 @@ def check(
         stamps=anchored.stamps,
         expiries=expiries.count,
         expired_readings=expiries.readings,
-        is_part=is_part,
+        partial=partial,
     )
 
 

@@ -39,6 +39,13 @@ def test_a_missing_setting_is_named(floorlog, name):
     assert f"set {name}" in line
 
 
+def test_who_forgot_to_start_it_is_told_how(floorlog, tmp_path):
+    """Without services and settings: what to start, to name or to set, in one line."""
+    line = one_line(floorlog("verify", XDG_DATA_HOME=str(tmp_path)))
+    for mend in ("floorlog up", "--data DIR", "DB_SECRET_ARN"):
+        assert mend in line
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("FLOORLOG_LEASE_SECONDS", "long"), ("FLOORLOG_POLL_MS", "1"), ("FLOORLOG_LOG_LEVEL", "LOUD")],

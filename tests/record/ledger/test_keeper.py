@@ -51,6 +51,31 @@ def test_a_keeper_goes_on_where_the_last_one_ended(written) -> None:
     assert anchored(written)[-1].root == root(hashes)
 
 
+def test_an_alarm_event_that_commits_late_is_in_the_log(written) -> None:
+    """However long after its time, and although younger ones have their positions."""
+    names = (
+        "number, at_us, start_us, until_us, series_id, lease_id, priority, active, latch, detector,"
+        " event, before, after, actor, reason"
+    )
+    late = written.run(
+        f"INSERT INTO floorlog.alarm_event (recorded_at, {names})"
+        f" SELECT a.recorded_at - interval '1 day', {names} FROM floorlog.alarm_event AS a"
+        " ORDER BY a.event_id LIMIT 1 RETURNING event_id"
+    )
+    assert len(late) == 1
+    written.keep()
+    placed = written.run("SELECT id FROM floorlog.log_leaf WHERE kind = 21 ORDER BY id")
+    assert placed == written.run("SELECT event_id FROM floorlog.alarm_event ORDER BY event_id")
+    assert set(late) <= set(placed)
+
+
+def test_no_time_is_no_number(written) -> None:
+    """What has no time gets no µs either."""
+    assert written.run("SELECT floorlog.to_us(NULL), floorlog.to_us('-infinity')") == [
+        (None, -3_800_000_000_000_000_000)
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

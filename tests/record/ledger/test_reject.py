@@ -178,6 +178,7 @@ def test_commands_of_rejects(written, command) -> None:
     assert len(listed) == 2
     name = listed[0]["name"]
     assert name in command("reject", "list")
+    assert command("reject", "list", "--until", "2026-01-01") == "no rejects that match\n"
     whole = json.loads(command("reject", "show", name, "--json"))
     assert bytes.fromhex(whole["data_hex"]) == b"\x00\xff{"
     assert "send valid JSON" in command("reject", "show", name)

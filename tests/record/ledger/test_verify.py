@@ -1,5 +1,6 @@
 """Verification: an intact record passes, in whole and in part; everything else is named."""
 
+import json
 import threading
 import time
 from contextlib import closing
@@ -44,6 +45,21 @@ def test_parts_pass_too(written) -> None:
     written.run("UPDATE floorlog.batch SET received = received + 1 WHERE number = 3")
     places = {(one.shard, one.batch) for one in verified(written, device="oven").wrong}
     assert places == {("shard-0", 3), ("shard-1", 3), ("shard-2", 3)}
+
+
+@pytest.mark.parametrize("part", [("--device", "oven"), ("--since", "2026-01-01T00:00Z")])
+def test_a_part_is_not_taken_for_the_whole(written, command, capsys, part) -> None:
+    """Exit code 0 is for an intact record alone: 3 where a part is sound, 1 where it is not."""
+    assert json.loads(command("verify", "--json"))["partial"] is False
+    with pytest.raises(SystemExit) as ended:
+        command("verify", "--json", *part)
+    assert ended.value.code == 3
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ok"], said["partial"]) == (True, True)
+    written.run("UPDATE floorlog.batch SET received = received + 1 WHERE number = 3")
+    with pytest.raises(SystemExit) as ended:
+        command("verify", *part)
+    assert ended.value.code == 1
 
 
 def test_what_is_asked_wrongly_is_told(written) -> None:
@@ -186,9 +202,9 @@ def test_a_part_says_that_it_is_one(written) -> None:
     oven = "(SELECT series_id FROM floorlog.series WHERE device = 'oven')"
     written.run(f"DELETE FROM floorlog.open_row WHERE series && ARRAY{oven}::int4[]")
     part = verify(written.dsn(), written.anchor, device="oven")
-    assert (part.ok, part.readings, part.is_part) == (True, 0, True)
+    assert (part.ok, part.readings, part.partial) == (True, 0, True)
     assert "taken away" in part.as_text()
     assert "\nintact" not in f"\n{part.as_text()}"
     whole = verify(written.dsn(), written.anchor)
     assert not whole.ok
-    assert not whole.is_part
+    assert not whole.partial
