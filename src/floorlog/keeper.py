@@ -25,7 +25,7 @@ from floorlog.record.budget import Budgeter
 from floorlog.record.expire import Expirer
 from floorlog.record.notices import Outbox
 from floorlog.record.publish import Publisher
-from floorlog.record.seal import Sealer
+from floorlog.record.seal import TRIES_SECONDS, Sealer
 from floorlog.record.sequence import LEAVES_MAX, Sequencer
 from floorlog.record.signing_key import signer_of
 from floorlog.record.stamping import Stamper
@@ -39,7 +39,9 @@ BUSY_SECONDS = 0.05  # between steps while there is more to do
 SEAL_SECONDS = 15.0  # between two looks at whether there is anything to seal
 RETRY_SECONDS = 3.0
 SESSION_SECONDS = 30.0
+SEAL_STEP_SECONDS_MAX = TRIES_SECONDS + SESSION_SECONDS + 5.0  # tries, the last one's statement
 LATE_SECONDS = 60.0  # an entry is to be anchored within this
+MARGIN_SECONDS = 5.0  # of these for ordering, signing and the anchor
 Stamp = Callable[[str, bytes], None]
 
 
@@ -82,7 +84,7 @@ class Keeper:
         self._sealer: Sealer | None = None
         self._alarm_budget = alarm_budget
         self._budgeter: Budgeter | None = None
-        self._seal_at = float("-inf")
+        self._seal_at = self._rest_until = float("-inf")
         self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
         self._measures = measures
@@ -120,25 +122,36 @@ class Keeper:
             self._sign(sequencer)
         if added >= LEAVES_MAX:
             return BUSY_SECONDS
-        sealed_s = self._seal()
-        if sealed_s is not None:
-            return max(BUSY_SECONDS, sealed_s)
+        now_s = time.monotonic()
+        if now_s < self._rest_until:
+            return min(ROUND_SECONDS, self._rest_until - now_s)
+        return self._work(sequencer)
+
+    def _work(self, sequencer: Sequencer) -> float:
+        """A step of sealing, else of expiry; what is there before either is anchored first."""
+        began_s = time.monotonic()
+        if self._sealer is not None and began_s >= self._seal_at:
+            before = partial(self._anchor_before, sequencer, SEAL_STEP_SECONDS_MAX)
+            # Also where the step fails: what cannot be sealed must not keep all else from its turn.
+            self._seal_at = began_s + SEAL_SECONDS
+            if self._sealer.step(before):
+                self._seal_at = began_s
+                # As long a rest follows: half of the time belongs to ingest alone.
+                now_s = time.monotonic()
+                self._rest_until = now_s + min(now_s - began_s, SEAL_STEP_SECONDS_MAX)
+                return BUSY_SECONDS
+        if not self._expirer.is_due():
+            return ROUND_SECONDS
+        self._anchor_before(sequencer, self._expirer.step_s)
         return BUSY_SECONDS if self._expirer.step(self._link.idle()) else ROUND_SECONDS
 
-    def _seal(self) -> float | None:
-        """Seal a step where it is time; how long it took, None when there was nothing to do.
-
-        As long a pause follows: half of the time belongs to ingest alone.
-        """
-        began_s = time.monotonic()
-        if self._sealer is None or began_s < self._seal_at:
-            return None
-        # Also where the step fails: what cannot be sealed must not keep all else from its turn.
-        self._seal_at = began_s + SEAL_SECONDS
-        if self._sealer.step():
-            self._seal_at = began_s
-            return time.monotonic() - began_s
-        return None
+    def _anchor_before(self, sequencer: Sequencer, step_s: float) -> None:
+        """Sign now where an entry would else be older than it may be when a step has ended."""
+        age_s = time.monotonic() - self._anchored_at
+        if age_s + step_s > LATE_SECONDS - MARGIN_SECONDS:
+            while sequencer.step() >= LEAVES_MAX:
+                pass
+            self._sign(sequencer)
 
     def _tell(self) -> None:
         """Say once a minute for how long there has been something that is not anchored.

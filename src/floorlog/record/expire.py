@@ -14,7 +14,8 @@ log = logging.getLogger("floorlog.keeper")
 
 BATCHES_MAX = 600  # a step's, beside the rest of the chunks that it would cut
 BATCHES_MIN = 10
-STEP_SECONDS_MAX = 50  # then it is undone, and half as much is tried
+STEP_SECONDS_MAX = 20  # then it is undone, and half as much is tried
+LAST_SECONDS_MAX = 45  # of the least that is tried
 LOOK_SECONDS = 600.0  # between two looks at whether anything is due: whole days count
 RETRY_SECONDS = 3_600.0  # after what cannot expire: a person has to look
 REFUSED = "FL004"  # a batch is not what was stored
@@ -32,17 +33,26 @@ class Expirer:
         self._next = float("-inf")
         self._batches = BATCHES_MAX
 
+    def is_due(self) -> bool:
+        """Whether it is time for a step."""
+        return self._monotonic() >= self._next
+
+    @property
+    def step_s(self) -> int:
+        """How long the next step may take, seconds."""
+        return STEP_SECONDS_MAX if self._batches > BATCHES_MIN else LAST_SECONDS_MAX
+
     def step(self, connection: Connection) -> bool:
         """One step where it is time; whether there may be more to do at once.
 
         Raises:
             psycopg.Error: the database does not answer.
         """
-        if self._monotonic() < self._next:
+        if not self.is_due():
             return False
         try:
             with connection.transaction():
-                connection.execute(f"SET LOCAL statement_timeout = '{STEP_SECONDS_MAX}s'")
+                connection.execute(f"SET LOCAL statement_timeout = '{self.step_s}s'")
                 found = step(connection, self._batches)
         except psycopg.errors.QueryCanceled as error:
             if self._batches > BATCHES_MIN:

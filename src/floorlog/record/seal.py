@@ -9,7 +9,7 @@ import logging
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, NamedTuple, Self
@@ -137,8 +137,11 @@ class Sealer:
         types = self._ask("chunk_type")[0]
         self._row_oid, self._array_oid = int(types[0]), int(types[1])
 
-    def step(self) -> int:
+    def step(self, before: Callable[[], None] = lambda: None) -> int:
         """Do one swap; returns how many readings it moved, 0 when there is nothing to do for now.
+
+        Args:
+            before: called before each swap that is tried: it may take a while.
 
         Raises:
             psycopg.Error: the database does not answer.
@@ -146,6 +149,7 @@ class Sealer:
         began_s = time.monotonic()
         # What is tried again is: but a keeper has more to do than sealing.
         while time.monotonic() - began_s < TRIES_SECONDS and (planned := self._plan()) is not None:
+            before()
             try:
                 return self._swap(planned)
             except psycopg.errors.QueryCanceled as error:

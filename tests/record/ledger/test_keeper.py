@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import psycopg
@@ -12,10 +14,10 @@ from written import lead, more
 from floorlog.core.ledger.note import VerifierKey
 from floorlog.core.ledger.tree import Growing, root
 from floorlog.errors import InputError, RecordError
-from floorlog.keeper import RETRY_SECONDS, ROUND_SECONDS
+from floorlog.keeper import LATE_SECONDS, RETRY_SECONDS, ROUND_SECONDS, SEAL_STEP_SECONDS_MAX
 from floorlog.metrics import Measures
 from floorlog.record.anchor import Directory, note_name, notes_of, open_signer
-from floorlog.record.expire import Expirer
+from floorlog.record.expire import BATCHES_MIN, Expirer
 from floorlog.record.verifier import Key
 
 pytestmark = pytest.mark.slow  # a database and a keeper
@@ -245,3 +247,51 @@ def test_what_cannot_be_sealed_or_expire_keeps_nothing_else_from_its_turn(
     assert keeper.round() == ROUND_SECONDS
     assert written.run("SELECT count(*) FROM floorlog.log_leaf") > size
     keeper._link.close()
+
+
+def test_an_entry_is_anchored_in_time_beside_the_longest_steps(written, monkeypatch) -> None:
+    """Sealing and expiry that always take as long as they may: no entry is older than a minute.
+
+    By a clock of our own. After each note something is stored at once: it waits the longest.
+    """
+    clock = SimpleNamespace(now=1000.0, time_ns=time.time_ns)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr("floorlog.keeper.time", clock)
+    ages, steps = [], []
+    keeper = written.keeper(anchor_s=30.0)
+    lead(keeper)
+    honest, born = keeper._sign, [clock.now]
+
+    def sign(sequencer) -> None:
+        size = len(written.anchor.sizes())
+        honest(sequencer)
+        if len(written.anchor.sizes()) > size:
+            ages.append(clock.now - born[0])
+            born[0] = clock.now
+            more(written, f"shard-{20 + len(ages)}")
+
+    def sealed(_, before) -> int:
+        before()
+        clock.now += SEAL_STEP_SECONDS_MAX
+        steps.append("seal")
+        return steps.count("seal") % 3
+
+    def expired(self, _) -> bool:
+        clock.now += self.step_s
+        steps.append("expire")
+        self._batches = max(BATCHES_MIN, self._batches // 2)
+        return True
+
+    keeper._expirer._next = keeper._seal_at = keeper._rest_until = float("-inf")
+    keeper._anchored_at = clock.now
+    monkeypatch.setattr(keeper, "_sign", sign)
+    monkeypatch.setattr("floorlog.keeper.Sealer.step", sealed)
+    monkeypatch.setattr("floorlog.keeper.Expirer.step", expired)
+    more(written)
+    while len(ages) < 12:
+        pause_s = keeper.round()
+        clock.now += pause_s
+        assert len(steps) < 100
+    keeper._link.close()
+    assert {"seal", "expire"} == set(steps)
+    assert max(ages) <= LATE_SECONDS

@@ -124,11 +124,26 @@ def test_what_is_newer_than_the_anchor_is_named(written) -> None:
     assert 0 < report.unanchored_seconds < 60
     with closing(Reader(written.dsn(READER))) as reader:
         assert 0 < told(reader) < 60
+        # From when it was stored, whatever has no position yet, and once it has one.
+        move = (
+            "UPDATE floorlog.batch SET recorded_at = recorded_at + make_interval(mins => %s) WHERE"
+            " lease_id = (SELECT l.lease_id FROM floorlog.lease AS l WHERE l.shard_id = 'shard-9')"
+        )
+        written.run(move, -20)
+        assert 1200 <= told(reader) < 1260
+        written.run(
+            "INSERT INTO floorlog.audit_event (recorded_at, actor, action, detail)"
+            " VALUES (now() - interval '30 min', 'ann', 'look', '{}')"
+        )
+        assert 1800 <= told(reader) < 1860
         sequenced = written.keeper(anchor_s=1e9)
         sequenced._anchored_at = float("inf")
         lead(sequenced)
         sequenced._link.close()
-        assert told(reader) > 0
+        assert 1800 <= told(reader) < 1860
+        written.run(move, -20)
+        assert 2400 <= told(reader) < 2460
+        written.run(move, 40)
         written.keep()
         assert as_object(reader.status())["unanchored_seconds"] == 0
     assert verified(written).unanchored_seconds == 0
