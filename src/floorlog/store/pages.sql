@@ -85,3 +85,45 @@ FROM (SELECT 1) AS one LEFT JOIN LATERAL (
 -- :name catalogue_now
 -- The newest version of the catalogue, with when it was given.
 SELECT version, floorlog.to_us(recorded_at), body::text FROM floorlog.catalogue ORDER BY version DESC LIMIT 1;
+
+-- :name unanchored
+-- For how many seconds there has been something that no anchored note covers, counted from when it was
+-- stored, not from when it got its position; NULL where there is none. Of what has a position, the
+-- first of each shard and kind is looked at. No transaction lasts an hour.
+WITH outside AS MATERIALIZED (
+    SELECT coalesce(max(n.size), 0) AS size, coalesce(max(n.recorded_at) - interval '1 hour', '-infinity') AS since
+    FROM floorlog.note AS n
+), placed AS (
+    SELECT DISTINCT ON (g.kind, g.lease_id) g.kind, g.lease_id, g.id, g.recorded_at FROM (
+        SELECT l.kind, l.lease_id, l.id, l.recorded_at FROM floorlog.log_leaf AS l
+        WHERE l.position >= (SELECT o.size FROM outside AS o) ORDER BY l.position LIMIT 1000
+    ) AS g ORDER BY g.kind, g.lease_id, g.id
+), unplaced AS (
+    SELECT b.recorded_at FROM floorlog.lease AS l CROSS JOIN LATERAL (
+        SELECT o.recorded_at FROM floorlog.batch AS o
+        WHERE o.lease_id = l.lease_id AND o.number > coalesce((
+            SELECT max(g.id) FROM floorlog.log_leaf AS g WHERE g.kind = 32 AND g.lease_id = l.lease_id), 0)
+        ORDER BY o.number LIMIT 1) AS b
+    UNION ALL
+    SELECT c.recorded_at FROM floorlog.catalogue AS c WHERE c.recorded_at >= (SELECT o.since FROM outside AS o)
+        AND NOT EXISTS (SELECT FROM floorlog.log_leaf AS g WHERE (g.kind, g.lease_id, g.id) = (19, 0, c.version))
+    UNION ALL
+    SELECT e.recorded_at FROM (
+        SELECT 20 AS kind, a.event_id AS id, a.recorded_at FROM floorlog.audit_event AS a
+        UNION ALL SELECT 21, a.event_id, a.recorded_at FROM floorlog.alarm_event AS a
+        UNION ALL SELECT 22, c.correction_id, c.recorded_at FROM floorlog.correction AS c
+        UNION ALL SELECT 23, x.expiry_id, x.recorded_at FROM floorlog.expiry AS x
+    ) AS e
+    WHERE e.recorded_at >= (SELECT o.since FROM outside AS o)
+        AND NOT EXISTS (SELECT FROM floorlog.log_leaf AS g WHERE (g.kind, g.lease_id, g.id) = (e.kind, 0, e.id))
+)
+SELECT extract(epoch FROM clock_timestamp() - least((SELECT min(u.recorded_at) FROM unplaced AS u), (
+    SELECT min(coalesce(
+        CASE p.kind WHEN 32 THEN (SELECT b.recorded_at FROM floorlog.batch AS b
+                WHERE b.lease_id = p.lease_id AND b.number = p.id)
+            WHEN 20 THEN (SELECT a.recorded_at FROM floorlog.audit_event AS a WHERE a.event_id = p.id
+                AND a.recorded_at >= (SELECT o.since FROM outside AS o))
+            WHEN 21 THEN (SELECT a.recorded_at FROM floorlog.alarm_event AS a WHERE a.event_id = p.id)
+            WHEN 22 THEN (SELECT c.recorded_at FROM floorlog.correction AS c WHERE c.correction_id = p.id)
+            WHEN 23 THEN (SELECT x.recorded_at FROM floorlog.expiry AS x WHERE x.expiry_id = p.id)
+        END, p.recorded_at)) FROM placed AS p)))::float8;
