@@ -16,6 +16,7 @@ from floorlog.core import protocol
 from floorlog.core.consumer import Consumer
 from floorlog.core.coordinator import Coordinator
 from floorlog.core.cursor import Limits
+from floorlog.core.detect.aside import PREFIX
 from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Command, Timed
 from floorlog.errors import ServiceError
@@ -138,7 +139,11 @@ class Worker:
         )
 
     def publish(self, command: protocol.Publish) -> None:
-        """Tell the cache of a committed batch."""
+        """Tell the cache of a committed batch, and the log of detectors that failed with it."""
+        for found in command.batch.anomalies:
+            if found.detector.startswith(PREFIX):
+                level = logging.ERROR if found.phase == "start" else logging.WARNING
+                log.log(level, "lease %d: %s", command.batch.lease_id, found.reason)
         if self._view is not None:
             self._view.publish(command)
 

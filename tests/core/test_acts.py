@@ -8,7 +8,8 @@ import pytest
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.condition import Accepted, Acts
 from floorlog.core.detect.acceptance import REASON
-from floorlog.core.pipeline import Outcome, Pipeline
+from floorlog.core.draft import Outcome
+from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Registered, StoredBatch, StoredReadings, StoredState
 from floorlog.core.reading import Anomaly, Kind, Record
 from floorlog.core.series import KnownSeries

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from floorlog.core import pipeline as pipelines
-from floorlog.core.pipeline import Outcome, Pipeline
+from floorlog.core.draft import Outcome
+from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Registered
 from floorlog.core.reading import Code, Record
 from floorlog.core.series import KnownSeries

@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from floorlog.core import protocol as p
+from floorlog.core.detect.aside import Aside, recorded
 from floorlog.core.reading import MICROSECONDS, Batch, Gap
 from floorlog.core.series import KnownSeries, hash_key
+
+
+def set_aside(batch: Batch) -> tuple[Aside, ...]:
+    """What the batch's findings say was set aside."""
+    found = zip(batch.anomalies, batch.anomaly_series, strict=True)
+    return recorded((one.detector, who, one.start) for one, who in found if one.phase == "start")
 
 
 @dataclass
@@ -134,7 +141,7 @@ class MadeRecord:
         own = self.leases[lease.lease_id]
         parents = [self.leases[parent].snapshot for parent in own.parents]
         tail = tuple(
-            p.StoredBatch(b.number, b.clock_s, b.catalogue, self._stored(b))
+            p.StoredBatch(b.number, b.clock_s, b.catalogue, self._stored(b), set_aside(b))
             for b in self.batches
             if b.lease_id == lease.lease_id and b.number > own.snapshot_number
         )

@@ -6,7 +6,8 @@ from world import Protocol
 from floorlog.core import protocol as p
 from floorlog.core.consumer import Consumer
 from floorlog.core.cursor import Cursor
-from floorlog.core.pipeline import Pipeline, Question
+from floorlog.core.draft import Question
+from floorlog.core.pipeline import Pipeline
 from floorlog.core.reading import Batch
 
 

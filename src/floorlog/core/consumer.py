@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from floorlog.core.cursor import Cursor, Limits
+from floorlog.core.draft import Draft, Outcome, Question
 from floorlog.core.ledger.batch import root_of
-from floorlog.core.pipeline import Draft, Outcome, Pipeline, Question
+from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import (
     Check,
     Command,
@@ -183,7 +184,8 @@ class Consumer:
         self.version = own
         yield from self._refresh()
         self.snapshot_number = self.number
-        self.snapshot_clock_s = pipeline.clock_s
+        # What failed in the replay is in no batch yet: a state keeps it from failing there again.
+        self.snapshot_clock_s = -1 if pipeline.asides.unsaid() else pipeline.clock_s
         self.renewed_s = -1e9
         yield from self._renew_if_due()
 

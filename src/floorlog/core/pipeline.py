@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from floorlog.core import marks as mark
 from floorlog.core import snapshot, why
 from floorlog.core.catalogue import Catalogue, SeriesRules
-from floorlog.core.decode import Decoded, decode
+from floorlog.core.decode import decode
+from floorlog.core.detect import aside
 from floorlog.core.detect.detector import NEVER
 from floorlog.core.detect.panel import Panel
+from floorlog.core.draft import Draft, Outcome, Question
 from floorlog.core.ledger.batch import Registry
 from floorlog.core.protocol import (
     Found,
@@ -29,6 +31,7 @@ from floorlog.core.reading import (
     Readings,
     Record,
     Reject,
+    no_readings,
 )
 from floorlog.core.series import UNREGISTERED, KnownSeries, SeriesKey, SeriesTable, hash_key
 from floorlog.core.validate import pending, validate
@@ -37,42 +40,6 @@ SERIES_MAX = 1_000_000
 """A shard's table of series may hold this many; readings of more are `too_many_series`."""
 UNSAID = -1
 """Of a series' calibration: the record was not told yet."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """A batch on its way: decoded, then valid, then sifted."""
-
-    records: tuple[Record, ...]
-    clock_s: int
-    decoded: Decoded
-    rejects: list[Reject]
-    valid: Readings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What only the record can answer: keys to look up, and rows whose mark is unknown."""
-
-    homes: tuple[int, ...]  # lease ids concerned, own one included, ascending
-    series: NDArray[np.int32]
-    ts: NDArray[np.int64]
-    home: NDArray[np.int32]
-    marks_of: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the batch comes to; the consumer adds the lease and commits it."""
-
-    clock_s: int
-    counts: Counts
-    stored: Readings  # sorted by (series, ts, arrival)
-    conflict: NDArray[np.bool_]
-    late: NDArray[np.bool_]
-    rejects: tuple[Reject, ...]
-    anomalies: tuple[Anomaly, ...]
-    calibration: tuple[tuple[int, bool], ...] = ()  # series id, whether it has learned enough
 
 
 @dataclass(slots=True)
@@ -95,9 +62,11 @@ class Pipeline:
     clock_s: int = -1
     partition_keys: dict[int, str] = field(default_factory=dict)  # row → last partition key
     hashes: dict[int, int] = field(default_factory=dict)  # row → its hash
+    asides: aside.Asides = field(default_factory=aside.Asides)  # detectors that failed
     ready: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))  # by row, as said
+    _ready: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     _said: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
-    _undo: object = None
+    _undo: tuple[object, tuple[aside.Aside, ...]] | None = None
     _rules: SeriesRules | None = None
 
     # ── the steps ────────────────────────────────────────────────────────────────────────────
@@ -204,7 +173,7 @@ class Pipeline:
 
     def tick(self, clock_s: int) -> Outcome:
         """Let time pass without records, so that silence can be noticed."""
-        nothing = empty_readings()
+        nothing = no_readings()
         flags = np.zeros(0, np.bool_)
         clock_s = max(clock_s, self.clock_s)
         anomalies = self._judge(nothing, flags, flags, clock_s)
@@ -213,12 +182,14 @@ class Pipeline:
     def undo(self) -> None:
         """Take the detectors back to before the last settle or tick."""
         if self._undo is not None:
-            self.panel.restore(self._undo)
+            self.panel.restore(self._undo[0])
+            self.asides.held = self._undo[1]
             self._undo = None
 
     def accept(self, outcome: Outcome) -> None:
         """The outcome is committed: raise the marks and move the clock."""
         self._undo = None
+        self.asides.replayed.clear()  # it is in the record now
         self.ready = self._said
         mine = self.table.home[outcome.stored.row] == self.lease_id
         if mine.all():
@@ -248,7 +219,7 @@ class Pipeline:
 
     def refuse_all(self, draft: Draft, reason: str) -> None:
         """Keep every record of the draft as one reject: the last resort, nothing is lost."""
-        draft.valid = empty_readings()
+        draft.valid = no_readings()
         draft.rejects = [
             Reject(Code.REFUSED, reason, record.data, place, -1)
             for place, record in enumerate(draft.records)
@@ -278,8 +249,19 @@ class Pipeline:
     def restore(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:
         """Rebuild the state from the record.
 
+        A detector that fails at it is set aside from that batch on, and the next batch says so.
+
         Returns per lease the version up to which foreign readings are in the marks.
         """
+        empty = self.panel.copy()
+        while True:
+            try:
+                return self._rebuild(stored, hash_begin, hash_end)
+            except aside.Again:
+                self.panel.restore(empty)
+
+    def _rebuild(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:
+        self.clock_s, self.asides.held = -1, ()
         self.states = dict(stored.states)
         self.registry.learn_states(self.states)
         self.learn(stored.series)
@@ -298,6 +280,9 @@ class Pipeline:
         if newest and newest != self.catalogue_version:
             self.adopt(newest, stored.catalogues[newest])
         self._undo = None
+        if not self.asides.held:  # else all is said once more
+            self._ready = self.panel.ready()
+            self.ready = self._said = self._readiness()[0]
         return good
 
     def dump(self, version: int) -> bytes:
@@ -319,7 +304,7 @@ class Pipeline:
                     detectors,
                 )
             )
-        return snapshot.encode(self.lease_id, version, self.clock_s, kept)
+        return snapshot.encode(self.lease_id, version, self.clock_s, kept, self.asides.held)
 
     def merge(self, foreign: StoredReadings) -> None:
         """Raise the marks by what other shards stored of series whose home is here."""
@@ -329,7 +314,12 @@ class Pipeline:
 
     def deadline_s(self) -> int | None:
         """The clock at which a tick may find something, None for never."""
-        return self.panel.deadline_s()
+        try:
+            due = self.panel.deadline_s()
+        except Exception:  # noqa: BLE001 - the tick fails at the same, and says so
+            due = self.clock_s + 1
+        again = min((one.until_s() for one in self.asides.held), default=None)
+        return min((one for one in (due, again) if one is not None), default=None)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +344,7 @@ class Pipeline:
                 marks.raise_to(row, state.mark, state.held)
             marks.known[row] = state.known and int(table.home[row]) == self.lease_id
             self.panel.load(row, state.detectors)
+        self.asides.add(aside.inherited(whole.asides, table, self.lease_id, heir=bool(inherit)))
         self.clock_s = max(self.clock_s, whole.clock_s)
         return whole.lease_id, whole.version
 
@@ -368,10 +359,35 @@ class Pipeline:
         late: NDArray[np.bool_],
         clock_s: int,
     ) -> tuple[Anomaly, ...]:
-        self._undo = self.panel.copy()
+        kept, rules = self.panel.copy(), self.rules()
+        self._undo = (kept, self.asides.held)
         fresh = ~(conflict | late)
-        found = self.panel.advance(stored, fresh, self.rules(), self.table.kind, clock_s)
-        return tuple(self.named(event) for event in found)
+        told = [aside.ended(one, clock_s) for one in self.asides.due(clock_s)]
+        told += [aside.began(one, clock_s, aside.REPLAYED) for one in self.asides.unsaid()]
+
+        def step() -> list[Anomaly]:
+            names = self.asides.names()
+            found = self.panel.advance(stored, fresh, rules, self.table.kind, clock_s, names)
+            found = [self.named(event) for event in found]
+            self._ready = self.panel.ready()
+            return found
+
+        speaker = self._speaker()
+        found, failed = self.asides.guarded(self.panel, kept, speaker, clock_s, step)
+        if not speaker:  # nothing could say so, and there is no state that it could matter to
+            self.asides.held = ()
+        return (*self._told(told + failed), *found)
+
+    def _speaker(self) -> int:
+        """The series whose findings tell of failed detectors; 0 where there is none at all."""
+        every = self.table.id[: len(self.table)]
+        ours = every[self.table.home[: len(self.table)] == self.lease_id]
+        return int(ours.min()) if len(ours) else int(every.min()) if len(every) else 0
+
+    def _told(self, events: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+        """Findings that name series by their ids, as the shard's; another shard says the rest."""
+        rows = ((event, self.table.row_of(event.row)) for event in events if event.row)
+        return tuple(replace(event, row=row) for event, row in rows)
 
     def named(self, event: Anomaly) -> Anomaly:
         """Its reason as a sentence with names: detectors know rows, and states by numbers alone."""
@@ -386,14 +402,22 @@ class Pipeline:
 
     def _calibration(self) -> tuple[tuple[int, bool], ...]:
         """Series of this shard, by id, that have learned enough since last said, or learn anew."""
-        ready = self.panel.ready() | (self.table.kind[: len(self.panel)] != Kind.NUMBER)
+        if self.asides.held:
+            self._said = self.ready  # as said before: not all of them can tell
+            return ()
+        self._said, ready = self._readiness()
         fed = self.panel.feed_ts() != NEVER
         before = np.full(len(ready), UNSAID, np.int8)
         before[: len(self.ready)] = self.ready
-        self._said = np.where(fed, ready, UNSAID).astype(np.int8)
         rows = np.flatnonzero(self._said != before)
         rows = rows[(self.table.home[rows] == self.lease_id) & fed[rows]]
         return tuple((int(self.table.id[row]), bool(ready[row])) for row in rows.tolist())
+
+    def _readiness(self) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """What is to be said of each row, and which have learned enough."""
+        ready = self._ready | (self.table.kind[: len(self._ready)] != Kind.NUMBER)
+        fed = self.panel.feed_ts() != NEVER
+        return np.where(fed, ready, UNSAID).astype(np.int8), ready
 
     def _absorb(self, question: Question, found: Found) -> mark.Held:
         for (row, ts), values in self._held(found.marks).items():
@@ -428,9 +452,21 @@ class Pipeline:
         order = np.lexsort((kept.arrival_s, rows))
         fresh = ~(kept.conflict | kept.late)
         self.panel.grow(len(self.table))
-        self.panel.advance(
-            stored.take(order), fresh[order], self.rules(), self.table.kind, batch.clock_s
-        )
+        self.asides.follow(batch.number, batch.clock_s, batch.asides)
+        names = self.asides.names()
+        try:
+            self.panel.advance(
+                stored.take(order),
+                fresh[order],
+                self.rules(),
+                self.table.kind,
+                batch.clock_s,
+                names,
+            )
+        except Exception:
+            if not self.asides.failed_again(self.panel, self._speaker(), batch):
+                raise
+            raise aside.Again from None
         self.clock_s = batch.clock_s
 
     def _rekeyed(self, draft: Draft) -> list[SeriesKey]:
@@ -459,16 +495,3 @@ class Pipeline:
                 kind = self.table.kind[row]
                 changed.append(SeriesKey(device, metric, kind, self.table.units[row], key))
         return changed
-
-
-def empty_readings() -> Readings:
-    """No readings."""
-    return Readings(
-        np.zeros(0, np.int32),
-        np.zeros(0, np.int64),
-        np.zeros(0),
-        np.zeros(0, np.uint32),
-        np.zeros(0, np.int64),
-        np.zeros(0, np.int32),
-        np.zeros(0, np.int32),
-    )

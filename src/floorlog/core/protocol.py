@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from floorlog.core.detect.aside import Aside
 from floorlog.core.reading import Batch, Record
 from floorlog.core.series import KnownSeries, SeriesKey, SeriesTable
 
@@ -76,6 +77,7 @@ class StoredBatch:
     clock_s: int
     catalogue: int
     readings: StoredReadings  # sorted by (series, ts, arrival)
+    asides: tuple[Aside, ...] = ()  # detectors that it says were set aside with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,19 @@ class Readings:
         )
 
 
+def no_readings() -> Readings:
+    """No readings."""
+    return Readings(
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.uint32),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int32),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Anomaly:
     """One event of a detector's finding: its start or its end."""

@@ -1,7 +1,10 @@
 """A shard's state as bytes: what take-over starts from, and what children inherit."""
 
+from collections.abc import Iterable
+
 import msgspec
 
+from floorlog.core.detect.aside import Aside
 from floorlog.errors import RecordError
 
 FORMAT = 1
@@ -30,11 +33,19 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
     version: int
     clock_s: int
     series: list[SeriesState]
+    asides: tuple[Aside, ...] = ()  # detectors that are set aside; absent in older snapshots
 
 
-def encode(lease_id: int, version: int, clock_s: int, series: list[SeriesState]) -> bytes:
+def encode(
+    lease_id: int,
+    version: int,
+    clock_s: int,
+    series: list[SeriesState],
+    asides: Iterable[Aside] = (),
+) -> bytes:
     """The bytes of a snapshot."""
-    return msgspec.msgpack.encode(Snapshot(FORMAT, lease_id, version, clock_s, series))
+    whole = Snapshot(FORMAT, lease_id, version, clock_s, series, tuple(asides))
+    return msgspec.msgpack.encode(whole)
 
 
 def decode(blob: bytes) -> Snapshot:

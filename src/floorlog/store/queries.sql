@@ -167,6 +167,12 @@ WHERE lease_id = %(lease_id)s AND number > %(number)s ORDER BY number;
 SELECT number, t_min, tick_us, clock_s, series, ts, ts_wide, value, quality, arrived, conflict, late
 FROM floorlog.open_row WHERE lease_id = %(lease_id)s AND number > %(number)s ORDER BY number, part;
 
+-- :name set_asides_above
+-- Detectors that failed, and were set aside, in a shard's batches above a number.
+SELECT number, detector, series_id, start_us FROM floorlog.anomaly
+WHERE lease_id = %(lease_id)s AND number > %(number)s AND left(detector, 10) = 'set_aside:' AND phase = 'start'
+ORDER BY number;
+
 -- :name all_series
 -- Every series of the record with its home.
 SELECT s.series_id, s.device, s.metric, s.kind, s.unit, h.lease_id

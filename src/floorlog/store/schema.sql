@@ -266,6 +266,8 @@ CREATE TABLE anomaly (
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX anomaly_finding ON anomaly (series_id, detector, start_us);
 CREATE INDEX anomaly_at ON anomaly (at_us);
+-- Detectors that failed are found by shard and batch: take-over leaves them out where they were left out.
+CREATE INDEX anomaly_set_aside ON anomaly (lease_id, number) WHERE left(detector, 10) = 'set_aside:';
 COMMENT ON COLUMN anomaly.recorded_at IS 'evidence: the batch''s';
 COMMENT ON COLUMN anomaly.lease_id IS 'evidence: the shard';
 COMMENT ON COLUMN anomaly.number IS 'evidence: the batch within the shard';

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from floorlog.core.detect import aside
 from floorlog.core.protocol import (
     Fenced,
     ForeignReadings,
@@ -70,6 +71,9 @@ def _tail(connection: Connection, lease_id: int, number: int) -> tuple[StoredBat
     for row in connection.execute(sql("rows_above"), above, binary=True):
         rows[row[0]].append(row[1:])
     clocks = {number: clock_s for number, clock_s, _ in heads}
+    said: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    for batch, *one in connection.execute(sql("set_asides_above"), above, binary=True):
+        said[batch].append((one[0], one[1], one[2]))
     parts = sealed.of_shard(connection, lease_id, number, clocks) if heads else {}
     return tuple(
         StoredBatch(
@@ -77,6 +81,7 @@ def _tail(connection: Connection, lease_id: int, number: int) -> tuple[StoredBat
             clock_s,
             catalogue,
             sort(sealed.joined([readings_of(rows[number]), parts.get(number, NOTHING)])),
+            aside.recorded(said[number]),
         )
         for number, clock_s, catalogue in heads
     )

@@ -1,6 +1,8 @@
 """Taking over: the snapshot, what came after it, and what children start from."""
 
+from floorlog.core.detect.aside import Aside
 from floorlog.core.protocol import Fenced, Load, Shard, Survey, Take
+from floorlog.core.reading import Anomaly
 from floorlog.core.series import hash_key
 
 HALF = 2**127
@@ -27,6 +29,22 @@ def test_a_batch_without_readings_is_part_of_the_tail(record) -> None:
     record.commit(store, record.batch(lease, 1, clock_s=44))
     (tick,) = store.load(Load(lease)).tail
     assert (tick.number, tick.clock_s, len(tick.readings)) == (1, 44, 0)
+
+
+def test_the_tail_says_which_detectors_were_set_aside(record) -> None:
+    """By batch and only where it began: a replay leaves the same ones out."""
+    store, lease = record.begin()
+    (series,) = record.register(store, lease, 1)
+    for number, names in ((1, ["limit"]), (2, ["set_aside:stuck", "set_aside:rate"]), (3, [])):
+        found = [
+            Anomaly(0, name, phase, 10 * number, 10 * number + 5, 3, 1.0, 0.0, 0.0, "failed")
+            for name in names
+            for phase in ("start", "end")
+        ]
+        more = {"anomalies": tuple(found), "anomaly_series": (series,) * len(found)}
+        record.commit(store, record.batch(lease, number, **more))
+    asides = [batch.asides for batch in store.load(Load(lease)).tail]
+    assert asides == [(), (Aside("stuck", series, 20), Aside("rate", series, 20)), ()]
 
 
 def test_names_states_and_hashes_are_loaded(record) -> None:

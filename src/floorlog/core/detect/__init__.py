@@ -48,6 +48,10 @@ def describe() -> str:
     lines = [
         "# Detectors",
         "What finds anomalies, in the words of the code. A finding has a start and an end.",
+        (
+            "A detector that fails is set aside in its shard for ten minutes, which a finding "
+            "`set_aside:` with its name says; readings are stored all the same."
+        ),
     ]
     every: list[Detector | Silence | AssetShift] = [*DETECTORS, SILENCE, ASSET_SHIFT]
     for detector in sorted(every, key=lambda each: each.name):

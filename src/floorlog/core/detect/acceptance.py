@@ -1,6 +1,6 @@
 """Acceptance: an operator said that what a series does now is normal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from floorlog.core.rules import Rules
 REASON = "accepted as normal by an operator"
 
 
-def accept(detectors: Sequence[Detector], cells: Cells, rules: Rules, row: Places) -> list[Anomaly]:
+def accept(detectors: Iterable[Detector], cells: Cells, rules: Rules, row: Places) -> list[Anomaly]:
     """Let what was learned of newly accepted series go, and end their learned findings.
 
     Comes before the series' next reading is judged, whichever batch brings it: the batch's version

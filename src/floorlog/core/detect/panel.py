@@ -1,6 +1,6 @@
 """The panel: all detectors over all series of one shard."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ from floorlog.core.rules import NONE, Rules
 BAD = np.uint32(0x80000000)
 """The bit of an OPC UA status code that says: do not use the value."""
 HELD = ":held"
+WHOLE = "detection"
+"""Stands for all detectors: in `asking`, what is no single detector's work."""
 FEED = {
     "ts": "i8",  # the last reading fed, of any quality
     "value": "f8",
@@ -93,6 +95,9 @@ class Panel:
         self._asked: dict[str, object] = {}
         self._context: context.Asked | None = None
         self._levels: list[Levels] = []
+        self._without: frozenset[str] = frozenset()
+        self._active = self._detectors
+        self.asking = WHOLE  # the detector that is at work: who failed, when something is raised
 
     def __len__(self) -> int:
         """Count of rows that have a state."""
@@ -109,6 +114,7 @@ class Panel:
         rules: Rules,
         kind: NDArray[np.int8],
         clock_s: int,
+        without: frozenset[str] = frozenset(),
     ) -> list[Anomaly]:
         """Judge the stored readings of a batch, or none at a tick, and move the state on.
 
@@ -118,17 +124,22 @@ class Panel:
             rules: as many rows as the readings name, or more.
             kind: of every row.
             clock_s: the shard's clock after the batch.
+            without: names of detectors that are not asked; their memory stays as it is.
 
         Returns: starts and ends of findings, by (row, time, detector).
         """
+        self.asking = WHOLE
+        if WHOLE in without:
+            return self._sleep(clock_s)
         with np.errstate(all="ignore"):
-            self._ask(rules)
+            self._ask(rules, without)
             found: list[Anomaly] = []
             gone = np.zeros(0, np.intp)
             if len(readings):
                 gone = self._feed(readings, fresh, rules, kind, found)
             self._clock_s = max(self._clock_s, clock_s)
             self._tick(gone, rules, found)
+        self.asking = WHOLE
         severity.rank(found, rules)
         found.sort(key=lambda event: (event.row, event.at, event.detector, event.phase))
         return found
@@ -141,7 +152,7 @@ class Panel:
     def ready(self) -> Flags:
         """Of which series the detectors of numbers have learned enough, by row."""
         found = np.ones(len(self), np.bool_)
-        for detector in self._detectors:
+        for detector in self._each(self._active):
             learned = detector.ready(self._cells.columns(detector.name))
             if learned is not None:
                 found &= learned
@@ -179,16 +190,35 @@ class Panel:
         """Take the whole state back to what `copy` gave."""
         cells, self._clock_s = kept
         self._cells.restore(cells)
+        self._levels = []
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _ask(self, rules: Rules) -> None:
+    def _each(self, detectors: Iterable[Detector]) -> Iterator[Detector]:
+        """One detector after the other, each known to be at work meanwhile."""
+        for detector in detectors:
+            self.asking = detector.name
+            yield detector
+        self.asking = WHOLE
+
+    def _ask(self, rules: Rules, without: frozenset[str]) -> None:
         """Let the detectors prepare for the rules, once for each version of them."""
-        if rules is self._rules and rules.revision == self._revision:
+        same = rules is self._rules and rules.revision == self._revision
+        if same and without == self._without:
             return
-        self._rules, self._revision = rules, rules.revision
-        self._asked = {detector.name: detector.prepare(rules) for detector in self._detectors}
+        self._rules = None  # until all are prepared
+        self._active = tuple(each for each in self._detectors if each.name not in without)
+        self._asked = {each.name: each.prepare(rules) for each in self._each(self._active)}
         self._context = context.prepare(rules)
+        self._rules, self._revision, self._without = rules, rules.revision, without
+
+    def _sleep(self, clock_s: int) -> list[Anomaly]:
+        """Let a batch pass unseen: who was heard meanwhile is not known, so nobody fell silent."""
+        self._clock_s = max(self._clock_s, clock_s)
+        memory = self._cells.columns(self._silence.name)
+        heard = (memory["seen_s"] != NEVER) & (memory["open_us"] == NEVER)
+        np.copyto(memory["seen_s"], np.maximum(memory["seen_s"], self._clock_s), where=heard)
+        return []
 
     def _feed(
         self,
@@ -200,7 +230,7 @@ class Panel:
     ) -> Places:
         row = readings.row.astype(np.intp)
         self.grow(int(row.max()) + 1 if self._context is None else len(rules))
-        found.extend(acceptance.accept(self._detectors, self._cells, rules, row))
+        found.extend(acceptance.accept(self._each(self._detectors), self._cells, rules, row))
         arrivals = Arrivals(row, readings.ts, readings.arrival_s, fresh)
         events, lapses, old = arrivals.feed(self._silence, self._cells, rules)
         found.extend(events)
@@ -239,7 +269,7 @@ class Panel:
                     rules.interval_s[at],
                 )
             )  # fmt: skip
-        for detector in self._detectors:
+        for detector in self._each(self._active):
             if detector.kind != kind:
                 continue
             held = self._cells.columns(detector.name + HELD)
@@ -295,7 +325,7 @@ class Panel:
     def _rounds(self, kind: Kind, work: hold.Work) -> tuple[dict[str, Verdict], Floats]:
         """Ask the detectors with memory, round by round; also what pause is usual, by reading."""
         rounds, rows = work.rounds, work.rounds.rows
-        learners = [d for d in self._detectors if d.memory and d.kind == kind]
+        learners = [d for d in self._active if d.memory and d.kind == kind]
         learners = [d for d in learners if not isinstance(d, Learned)]
         learners = [d for d in learners if self._asked[d.name] is not None]
         names = ["feed", *(detector.name for detector in learners)]
@@ -318,7 +348,7 @@ class Panel:
             usual_s[part] = usual
             np.greater(sample.elapsed_s, usual, out=sample.paused)
             cadence.learn(memories["feed"], "wait", sample.elapsed_s, sample.elapsed_s > 0)
-            for detector in learners:
+            for detector in self._each(learners):
                 asked = self._asked[detector.name]
                 still = np.flatnonzero(frozen[part]) if frozen is not None else ()
                 kept = grids[detector.name][:, still] if len(still) else None
@@ -344,15 +374,17 @@ class Panel:
 
     def _assets(self, rules: Rules, found: list[Anomaly]) -> None:
         """Judge the assets of every arrival second that has passed."""
-        if ASSET_SHIFT.name not in self._cells.sections:
+        levels_of, self._levels = self._levels, []
+        if ASSET_SHIFT.name not in self._cells.sections or ASSET_SHIFT.name in self._without:
             return
+        self.asking = ASSET_SHIFT.name
         memory = self._cells.columns(ASSET_SHIFT.name)
         asset = rules.asset[: len(self)]
         if len(asset) < len(self):
             asset = np.append(asset, np.full(len(self) - len(asset), NONE, np.int32))
-        for levels in self._levels or (NO_LEVELS,):
+        for levels in levels_of or (NO_LEVELS,):
             found.extend(ASSET_SHIFT.follow(memory, levels, asset, self._clock_s))
-        self._levels = []
+        self.asking = WHOLE
 
     def _tick(self, gone: Places, rules: Rules, found: list[Anomaly]) -> None:
         """What the clock reveals; findings of series that fell silent end."""
@@ -366,7 +398,7 @@ class Panel:
         if not len(rows):
             return
         feed = self._cells.columns("feed")
-        for detector in self._detectors:
+        for detector in self._each(self._active):
             held = self._cells.columns(detector.name + HELD)
             found.extend(hold.lapse(detector, held, rows, feed["usable_ts"], feed["usable_value"]))
 
