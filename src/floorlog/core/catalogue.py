@@ -291,6 +291,7 @@ class SeriesRules(Rules):
             for row in range(first, len(table)):
                 self._cover_row(row, *table.keys[row])
             self.changed()
+        np.copyto(self.series, table.id[: len(self)])
         if self._find_states(states) | self._find_series(table) | self._find_units(table):
             self.changed()
 

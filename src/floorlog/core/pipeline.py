@@ -315,7 +315,7 @@ class Pipeline:
     def deadline_s(self) -> int | None:
         """The clock at which a tick may find something, None for never."""
         try:
-            due = self.panel.deadline_s()
+            due = self.panel.deadline_s(self.rules())
         except Exception:  # noqa: BLE001 - the tick fails at the same, and says so
             due = self.clock_s + 1
         again = min((one.until_s() for one in self.asides.held), default=None)

@@ -11,9 +11,9 @@ NUMBERS = (
     "deviation_dead_band", "deviation_on_delay_s", "deviation_off_delay_s", "stuck_s",
     "counter_step", "counter_wrap", "settle_s", "accepted_us",
 )  # fmt: skip
-REFERENCES = ("setpoint_row", "mode_row", "asset")
+REFERENCES = ("setpoint_row", "mode_row", "asset", "series")
 NONE = -1
-"""In a column of REFERENCES: no other series is meant."""
+"""In a column of REFERENCES: no series is meant."""
 
 
 class Rules:
@@ -50,6 +50,7 @@ class Rules:
     counter_step: NDArray[np.float64]  # what a counter adds from one reading to the next
     counter_wrap: NDArray[np.float64]  # after which it begins at 0 again
     asset: NDArray[np.int32]  # number of the asset that it belongs to
+    series: NDArray[np.int32]  # id in the record: the same in every process, as rows are not
     mode_row: NDArray[np.int32]  # row of the equipment's state, by which findings are suppressed
     suppressing: dict[int, frozenset[int]]  # row → codes of the states that suppress its findings
     settle_s: NDArray[np.float64]  # for so long after it left them too

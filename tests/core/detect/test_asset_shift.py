@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, Day, readings
 
-from floorlog.core.detect.asset_shift import FIELDS, AssetShift, Levels
+from floorlog.core.detect.asset_shift import AGE_S_MAX, FIELDS, AssetShift, Levels, Members
 from floorlog.core.detect.detector import NEVER
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
@@ -100,25 +100,104 @@ def test_the_future_changes_nothing() -> None:
     assert known == again != []
 
 
+class Asset:
+    """What the detector keeps of some series, and what it is told of them."""
+
+    def __init__(self, asset: list[int], series: list[int] | None = None) -> None:
+        count = len(asset)
+        self.memory = {
+            name: np.full(count, NEVER if kind == "i8" else 0, np.int64 if kind == "i8" else float)
+            for name, kind in FIELDS.items()
+        }
+        self.asset, self.series = asset, series or list(range(count))
+
+    @property
+    def members(self) -> Members:
+        """As the rules have them."""
+        return Members(np.array(self.asset, np.int32), np.array(self.series, np.int32))
+
+    def say(
+        self, second: int, far: dict[int, float], accepted: dict[int, list[int]] | None = None
+    ) -> list[tuple[str, int]]:
+        """Levels of some rows in a second; phases and series of what is found up to the next."""
+        rows = np.array(list(far), np.intp)
+        when = np.full(len(far), second)
+        distance = np.array(list(far.values()))
+        some = Levels(
+            rows, when * 1_000_000, when, distance, np.zeros(len(far)), np.zeros(len(far))
+        )
+        found = AssetShift().follow(self.memory, some, self.members, second + 1, accepted)
+        return [(event.phase, self.series[event.row]) for event in found]
+
+    def tick(self, clock_s: int) -> list[tuple[str, int]]:
+        """Phase and second of what a clock reveals."""
+        none = Levels(*(np.zeros(0, kind) for kind in (np.intp, int, int, float, float, float)))
+        found = AssetShift().follow(self.memory, none, self.members, clock_s)
+        return [(event.phase, event.at // 1_000_000) for event in found]
+
+
 def test_a_finding_of_an_asset_that_lost_its_sensors_ends() -> None:
     """With two sensors left none begins any more, but what is open ends when they are calm."""
-    memory = {
-        name: np.full(3, NEVER if kind == "i8" else 0, np.int64 if kind == "i8" else np.float64)
-        for name, kind in FIELDS.items()
-    }
-    asset = np.zeros(3, np.int32)
+    plant = Asset([0, 0, 0])
+    assert plant.say(1_000, {0: 9.0, 1: 9.0, 2: 9.0}) == [("start", 0)]
+    assert plant.say(4_400, {0: 9.0, 1: 9.0}) == []
+    assert plant.say(7_000, {0: 0.0, 1: 0.0}) == []
+    assert plant.say(7_100, {0: 0.0, 1: 0.0}) == [("end", 0)]
+    assert plant.say(7_200, {0: 9.0, 1: 9.0}) == []
 
-    def say(second: int, *far: float) -> list[str]:
-        count = len(far)
-        when = np.full(count, second)
-        some = Levels(
-            np.arange(count), when * 1_000_000, when, np.array(far), np.zeros(count),
-            np.zeros(count),
-        )  # fmt: skip
-        return [event.phase for event in AssetShift().follow(memory, some, asset, second + 1)]
 
-    assert say(1_000, 9.0, 9.0, 9.0) == ["start"]
-    assert say(9_000, 9.0, 9.0) == []
-    assert say(9_100, 0.0, 0.0) == []
-    assert say(9_200, 0.0, 0.0) == ["end"]
-    assert say(9_300, 9.0, 9.0) == []
+def test_which_of_equal_sensors_leads_is_the_same_in_every_process() -> None:
+    """Rows differ from process to process: the series with the lowest id leads."""
+    for series in ([5, 6, 7], [7, 6, 5], [6, 5, 7]):
+        plant = Asset([0, 0, 0], series)
+        assert plant.say(1_000, {0: 6.0, 1: 6.0, 2: 6.0}) == [("start", 5)]
+
+
+@pytest.mark.parametrize("ticks", [[4_601], [4_000, 4_600, 4_602, 9_000], [8_000]])
+def test_a_silent_asset_ends_its_finding(ticks: list[int]) -> None:
+    """An hour after its last word, whichever tick reveals it; and that tick is asked for."""
+    plant = Asset([0, 0, 0])
+    assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 0)]
+    due = AssetShift().deadline_s(plant.memory, plant.members, 1_001)
+    assert due == 1_000 + AGE_S_MAX + 1
+    assert [event for clock_s in ticks for event in plant.tick(clock_s)] == [("end", 4_600)]
+    assert AssetShift().deadline_s(plant.memory, plant.members, 9_001) is None
+
+
+def test_a_silent_asset_that_speaks_again_has_ended_first() -> None:
+    """Without a tick between, the next word reveals the same end, at the same time."""
+    plant = Asset([0, 0, 0])
+    assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 0)]
+    assert plant.say(9_000, {0: 9.0, 1: 9.0, 2: 1.0}) == [("end", 0), ("start", 0)]
+
+
+def test_a_sensor_that_changes_assets_takes_no_finding_along() -> None:
+    """Of two that lead in one asset the first one stays; both end, and none stands for ever."""
+    plant = Asset([0, 0, 0, 1, 1, 1], [16, 15, 14, 13, 12, 11])
+    assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 16)]
+    assert plant.say(1_100, {3: 9.0, 4: 1.0, 5: 1.0}) == [("start", 13)]
+    plant.asset = [1] * 6
+    assert plant.say(1_200, dict.fromkeys(range(6), 9.0)) == [("end", 13)]
+    assert plant.say(1_300, dict.fromkeys(range(6), 0.0)) == []
+    assert plant.say(1_400, dict.fromkeys(range(6), 0.0)) == [("end", 16)]
+    assert (plant.memory["start"] == NEVER).all()
+
+
+def test_a_sensor_that_left_its_asset_alone_ends_its_finding() -> None:
+    """Also by silence, when it never says anything in its new asset, or belongs to none."""
+    for asset in (7, -1):
+        plant = Asset([0, 0, 0])
+        assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 0)]
+        plant.asset = [asset, 0, 0]
+        assert plant.say(4_000, {1: 1.0, 2: 1.0}) == []
+        assert plant.tick(4_601) == [("end", 4_600)]
+
+
+def test_what_an_operator_calls_normal_ends_and_counts_no_more() -> None:
+    """In its place in the order: what arrived before it was still judged."""
+    plant = Asset([0, 0, 0, 0])
+    assert plant.say(1_000, {0: 9.0, 1: 8.0, 2: 1.0, 3: 1.0}) == [("start", 0)]
+    assert plant.say(1_010, {2: 1.0}, {1_010: [0]}) == [("end", 0), ("start", 1)]
+    assert plant.memory["far"].tolist() == [0.0, 8.0, 1.0, 1.0]
+    assert plant.say(1_020, {}, {1_020: [1]}) == [("end", 1)]
+    assert plant.say(1_030, {2: 1.0}) == []

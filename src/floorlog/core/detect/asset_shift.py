@@ -1,13 +1,16 @@
 """Asset shift: sensors of one asset whose levels move away from before, taken together."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from floorlog.core.detect.acceptance import REASON
 from floorlog.core.detect.detector import NEVER, Floats, Memory, Times, number, span
 from floorlog.core.detect.rounds import Places
 from floorlog.core.reading import MICROSECONDS, Anomaly
+from floorlog.core.rules import NONE
 
 FIELDS = {
     "far": "f8",  # the series' distance from its windows of before, in their scales
@@ -30,6 +33,27 @@ STAY = 3.0
 OFF_DELAY_S = 40.0
 AGE_S_MAX = 3600
 """What a series said longer ago does not count."""
+LAPSED = "no more readings of the asset: how it went on is not known"
+ELSEWHERE = "its sensor came to an asset in which another one led before"
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who belongs to which asset, as columns by row."""
+
+    asset: NDArray[np.int32]  # number of the asset, NONE = of none
+    series: NDArray[np.int32]  # id in the record: the same in every process, as rows are not
+
+    @classmethod
+    def of(cls, asset: NDArray[np.int32], series: NDArray[np.int32], count: int) -> "Members":
+        """Of the first `count` rows; those that the columns do not reach belong to none."""
+        more = np.full(max(0, count - len(asset)), NONE, np.int32)
+        return cls(np.append(asset[:count], more), np.append(series[:count], more))
+
+    def beside(self, row: int) -> Places:
+        """The rows of the same asset, the row included."""
+        code = self.asset[row]
+        return np.flatnonzero(self.asset == code) if code >= 0 else np.array([row], np.intp)
 
 
 @dataclass(slots=True)
@@ -51,7 +75,8 @@ class AssetShift:
     against 64 windows before, in the windows' scales. The asset is judged as each arrival second
     has passed, by the newest distance of each of its sensors: the farthest by 5.5 scales, or the
     two farthest by 4.5 on average. One finding names the sensor that led, and goes on until all
-    are within 3 scales for 40 s. In history, where hours arrive in a second, only the state
+    are within 3 scales for 40 s, or nothing was heard of the asset for an hour, or an operator said
+    that what the sensor does is normal. In history, where hours arrive in a second, only the state
     at the end of each arrival second is seen. Score: the farthest distance.
     Source: two-window change detection (Kifer, Ben-David and Gehrke, VLDB 2004), top-k over an
     asset's sensors.
@@ -62,22 +87,41 @@ class AssetShift:
     severity = 1
 
     def follow(
-        self, memory: Memory, levels: Levels, asset: NDArray[np.int32], clock_s: int
+        self,
+        memory: Memory,
+        levels: Levels,
+        members: Members,
+        clock_s: int,
+        accepted: Mapping[int, Iterable[int]] | None = None,
     ) -> list[Anomaly]:
-        """Take a batch's levels in, second by second, and judge each second that has passed."""
+        """Take a batch's levels in, second by second, and judge each second that has passed.
+
+        `accepted`: by arrival second, rows whose reading then is the first since an operator said
+        that they are normal.
+        """
         found: list[Anomaly] = []
+        accepted = accepted or {}
         order = np.lexsort((levels.ts, levels.row, levels.arrival_s))
         seconds = levels.arrival_s[order]
         cuts = np.flatnonzero(np.diff(seconds)) + 1
-        for part in np.split(order, cuts) if len(order) else ():
-            found.extend(self._close(memory, asset, int(levels.arrival_s[part[0]])))
+        split = np.split(order, cuts) if len(order) else []
+        parts = {int(levels.arrival_s[part[0]]): part for part in split}
+        for second in sorted({*parts, *accepted}):
+            found.extend(self._close(memory, members, second))
+            found.extend(self._forget(memory, accepted.get(second, ()), second))
+            part = parts.get(second, order[:0])
             row = levels.row[part]
             for name in ("far", "now", "usual", "ts"):
                 memory[name][row] = getattr(levels, name)[part]
             memory["seen_s"][row] = levels.arrival_s[part]
             memory["waits"][row] = 1.0
-        found.extend(self._close(memory, asset, clock_s))
+        found.extend(self._close(memory, members, clock_s))
         return found
+
+    def deadline_s(self, memory: Memory, members: Members, clock_s: int) -> int | None:
+        """The next clock second at which an asset's silence ends its finding; None for never."""
+        due = [self._known_s(memory, members, row) + 1 for row in _open(memory)]
+        return min((second for second in due if second > clock_s), default=None)
 
     def reason(self, now: float, usual: float, others: int) -> str:
         """The sensor that led, and how many moved with it."""
@@ -86,13 +130,37 @@ class AssetShift:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _close(self, memory: Memory, asset: NDArray[np.int32], second: int) -> list[Anomaly]:
-        """Judge the assets that said something before this second and were not looked at since."""
+    def _close(self, memory: Memory, members: Members, second: int) -> list[Anomaly]:
+        """Judge what was said before this second and not looked at since; let silent ones end."""
+        found = self._looked_at(memory, members, second)
+        for row in _open(memory):
+            known_s = self._known_s(memory, members, row)
+            if known_s < second:
+                at = max(known_s * MICROSECONDS, int(memory["start"][row]))
+                found.append(self._end(memory, row, at, LAPSED))
+        return found
+
+    def _known_s(self, memory: Memory, members: Members, row: int) -> int:
+        """Until when what is known of the asset of a row counts."""
+        return int(memory["seen_s"][members.beside(row)].max()) + AGE_S_MAX
+
+    def _forget(self, memory: Memory, rows: Iterable[int], second: int) -> list[Anomaly]:
+        """What accepted series said counts no more, and what they led ends."""
+        found = []
+        for row in rows:
+            if memory["start"][row] != NEVER:
+                at = max(second * MICROSECONDS, int(memory["start"][row]))
+                found.append(self._end(memory, row, at, REASON))
+            for name, kind in FIELDS.items():
+                memory[name][row] = NEVER if kind == "i8" else 0.0
+        return found
+
+    def _looked_at(self, memory: Memory, known: Members, second: int) -> list[Anomaly]:
         waits = (memory["waits"] > 0.0) & (memory["seen_s"] < second)
         if not waits.any():
             return []
         memory["waits"][waits] = 0.0
-        members = asset[: len(waits)]
+        members = known.asset
         touched = np.unique(members[waits])
         touched = touched[touched >= 0]
         if not len(touched):
@@ -102,11 +170,14 @@ class AssetShift:
         fresh = (memory["seen_s"] != NEVER) & (memory["seen_s"] >= now_s - AGE_S_MAX)
         fresh &= members >= 0
         rows = np.flatnonzero(fresh)
-        order = rows[np.lexsort((-memory["far"][rows], members[rows]))]
+        order = rows[np.lexsort((known.series[rows], -memory["far"][rows], members[rows]))]
         begins = np.searchsorted(members[order], np.arange(count))
         sizes = np.bincount(members[order], minlength=count)
         open_rows = np.flatnonzero(memory["start"] != NEVER)
-        lead = dict(zip(members[open_rows].tolist(), open_rows.tolist(), strict=True))
+        open_rows = open_rows[np.lexsort((known.series[open_rows], memory["start"][open_rows]))]
+        lead: dict[int, list[int]] = {}
+        for row in open_rows.tolist():
+            lead.setdefault(int(members[row]), []).append(row)
         many = sizes >= MEMBERS_MIN
         # What is open goes on and ends also where sensors have gone.
         is_open = np.isin(np.arange(count), members[open_rows])
@@ -124,7 +195,15 @@ class AssetShift:
         for at in np.flatnonzero(on | is_open[touched]).tolist():
             code, top = int(touched[at]), int(first[at])
             mine = order[begins[code] : begins[code] + sizes[code]]
-            found.extend(self._judge(memory, top, mine, lead.get(code), on=bool(on[at])))
+            leads = lead.get(code, [])
+            found.extend(
+                self._judge(memory, top, mine, leads[0] if leads else None, on=bool(on[at]))
+            )
+            ts = int(memory["ts"][mine].max())
+            found.extend(
+                self._end(memory, row, max(ts, int(memory["start"][row])), ELSEWHERE)
+                for row in leads[1:]
+            )
         return found
 
     def _judge(
@@ -146,10 +225,13 @@ class AssetShift:
         if ts - int(memory["calm"][lead]) < OFF_DELAY_S * MICROSECONDS:
             return []
         lasted_s = (ts - int(memory["start"][lead])) / MICROSECONDS
-        event = self._event(memory, lead, "end", ts, f"levels as before after {span(lasted_s)}")
+        return [self._end(memory, lead, ts, f"levels as before after {span(lasted_s)}")]
+
+    def _end(self, memory: Memory, lead: int, at: int, reason: str) -> Anomaly:
+        event = self._event(memory, lead, "end", at, reason)
         memory["start"][lead] = memory["calm"][lead] = NEVER
         memory["peak"][lead] = memory["expected"][lead] = 0.0
-        return [event]
+        return event
 
     def _event(self, memory: Memory, row: int, phase: str, at: int, reason: str) -> Anomaly:
         peak = float(memory["peak"][row])
@@ -157,3 +239,9 @@ class AssetShift:
             row, self.name, phase, int(memory["start"][row]), at, self.severity, peak,
             float(memory["now"][row]), float(memory["expected"][row]), reason,
         )  # fmt: skip
+
+
+def _open(memory: Memory) -> list[int]:
+    """The rows that lead a finding."""
+    rows: list[int] = np.flatnonzero(memory["start"] != NEVER).tolist()
+    return rows

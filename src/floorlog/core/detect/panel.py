@@ -19,7 +19,7 @@ from floorlog.core.detect import (
     severity,
 )
 from floorlog.core.detect.arrivals import Arrivals
-from floorlog.core.detect.asset_shift import Levels
+from floorlog.core.detect.asset_shift import Levels, Members
 from floorlog.core.detect.cells import Cells
 from floorlog.core.detect.detector import (
     NEVER,
@@ -35,7 +35,7 @@ from floorlog.core.detect.detector import (
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.rounds import Places, Rounds
 from floorlog.core.reading import Anomaly, Kind, Readings
-from floorlog.core.rules import NONE, Rules
+from floorlog.core.rules import Rules
 
 BAD = np.uint32(0x80000000)
 """The bit of an OPC UA status code that says: do not use the value."""
@@ -95,6 +95,7 @@ class Panel:
         self._asked: dict[str, object] = {}
         self._context: context.Asked | None = None
         self._levels: list[Levels] = []
+        self._accepted: dict[int, list[int]] = {}  # arrival second → rows
         self._without: frozenset[str] = frozenset()
         self._active = self._detectors
         self.asking = WHOLE  # the detector that is at work: who failed, when something is raised
@@ -144,10 +145,17 @@ class Panel:
         found.sort(key=lambda event: (event.row, event.at, event.detector, event.phase))
         return found
 
-    def deadline_s(self) -> int | None:
+    def deadline_s(self, rules: Rules | None = None) -> int | None:
         """The next clock second at which a tick may reveal something; None = no tick is needed."""
         with np.errstate(all="ignore"):
-            return self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)
+            due = self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)
+            if ASSET_SHIFT.name not in self._cells.sections:
+                return due
+            rules = rules or Rules.empty(0)
+            members = Members.of(rules.asset, rules.series, len(self))
+            memory = self._cells.columns(ASSET_SHIFT.name)
+            other = ASSET_SHIFT.deadline_s(memory, members, self._clock_s)
+        return due if other is None else other if due is None else min(due, other)
 
     def ready(self) -> Flags:
         """Of which series the detectors of numbers have learned enough, by row."""
@@ -190,7 +198,7 @@ class Panel:
         """Take the whole state back to what `copy` gave."""
         cells, self._clock_s = kept
         self._cells.restore(cells)
-        self._levels = []
+        self._levels, self._accepted = [], {}
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
@@ -230,7 +238,9 @@ class Panel:
     ) -> Places:
         row = readings.row.astype(np.intp)
         self.grow(int(row.max()) + 1 if self._context is None else len(rules))
-        found.extend(acceptance.accept(self._each(self._detectors), self._cells, rules, row))
+        ends, accepted = acceptance.accept(self._each(self._detectors), self._cells, rules, row)
+        found.extend(ends)
+        self._accepted = acceptance.seconds(accepted, row, readings.arrival_s)
         arrivals = Arrivals(row, readings.ts, readings.arrival_s, fresh)
         events, lapses, old = arrivals.feed(self._silence, self._cells, rules)
         found.extend(events)
@@ -375,15 +385,15 @@ class Panel:
     def _assets(self, rules: Rules, found: list[Anomaly]) -> None:
         """Judge the assets of every arrival second that has passed."""
         levels_of, self._levels = self._levels, []
+        accepted, self._accepted = self._accepted, {}
         if ASSET_SHIFT.name not in self._cells.sections or ASSET_SHIFT.name in self._without:
             return
         self.asking = ASSET_SHIFT.name
         memory = self._cells.columns(ASSET_SHIFT.name)
-        asset = rules.asset[: len(self)]
-        if len(asset) < len(self):
-            asset = np.append(asset, np.full(len(self) - len(asset), NONE, np.int32))
+        members = Members.of(rules.asset, rules.series, len(self))
         for levels in levels_of or (NO_LEVELS,):
-            found.extend(ASSET_SHIFT.follow(memory, levels, asset, self._clock_s))
+            found.extend(ASSET_SHIFT.follow(memory, levels, members, self._clock_s, accepted))
+            accepted = {}
         self.asking = WHOLE
 
     def _tick(self, gone: Places, rules: Rules, found: list[Anomaly]) -> None:
