@@ -62,18 +62,21 @@ def set_retention(
 @DATA
 @JSON
 def list_retention(data: Path | None, *, as_json: bool) -> None:
-    """Show the policies and holds in force, and what may expire by them."""
+    """Show the policies and holds in force, what may expire by them, and what cannot."""
     from dataclasses import asdict
 
-    from floorlog.record.retention import policies
+    from floorlog.record.retention import left_out, policies
 
-    kept, held, due = policies(operator_dsn(data))
+    dsn = operator_dsn(data)
+    kept, held, due = policies(dsn)
+    left = left_out(dsn)
     if as_json:
         show(
             {
                 "policies": [asdict(one) for one in kept],
                 "holds": [asdict(one) for one in held],
                 "due": [asdict(one) for one in due],
+                "left": [asdict(one) for one in left],
             }
         )
         return
@@ -85,6 +88,8 @@ def list_retention(data: Path | None, *, as_json: bool) -> None:
         print(f"{hold_.asset}: HELD by {hold_.name} ({hold_.reason}; {hold_.actor})")
     for one in due:
         print(f"due: {one.device or 'rejects'} in {one.batches} batches of {one.shard}")
+    for out in left:
+        print(f"NOT EXPIRED: {out}; see `floorlog verify`")
     if not kept:
         print("no policy: everything is kept for ever")
 

@@ -78,6 +78,8 @@ class Expirer:
 
 
 def _tell(found: Step) -> None:
+    if found.left:
+        log.error("NOT EXPIRED: %s; see `floorlog verify`", found.left)
     if found.expiry_id is not None:
         log.info(
             "expiry %d: %d readings, %d rejects, %d anomalies of %d batches; %d bytes became %d",

@@ -71,7 +71,12 @@ class Expiry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did; expiry_id None: a span held nothing that may go."""
+    """What one step did.
+
+    Attributes:
+        expiry_id: number of the expiry; None: a span held nothing that may go.
+        left: which batches it left out since they are not what was stored, in words; or empty.
+    """
 
     expiry_id: int | None
     readings: int
@@ -80,6 +85,25 @@ class Step:
     batches: int
     bytes_before: int
     bytes_after: int
+    left: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Batches that a step of expiry left out: they are not what was stored."""
+
+    shard: str
+    first_batch: int
+    last_batch: int
+    says: str
+    tried_at: int  # µs UTC
+
+    def __str__(self) -> str:
+        if self.says.startswith("not "):
+            says = f"are {self.says}"
+        else:
+            says = f"cannot be read: {self.says}"
+        return f"batches {self.first_batch} to {self.last_batch} of {self.shard} {says}"
 
 
 def policies(dsn: str) -> tuple[list[Policy], list[Hold], list[Due]]:
@@ -96,6 +120,12 @@ def expiries(dsn: str, rows_max: int) -> list[Expiry]:
     """The steps of expiry, the newest first. Raises ServiceError."""
     with acting(dsn) as connection:
         return [Expiry(*row) for row in _ask(connection, "expiries", rows_max=rows_max)]
+
+
+def left_out(dsn: str, rows_max: int = 1_000) -> list[Left]:
+    """What steps of expiry left out, by shard. Raises ServiceError."""
+    with acting(dsn) as connection:
+        return [Left(*row) for row in _ask(connection, "left", rows_max=rows_max)]
 
 
 def set_policy(
@@ -133,9 +163,19 @@ def release_hold(dsn: str, asset: str, name: str, *, by: str, reason: str) -> No
 
 
 def step(connection: Connection, batches_max: int) -> Step | None:
-    """One bounded step of expiry, as the keeper; None when nothing is left to expire."""
+    """One bounded step of expiry, as the keeper; None when nothing is left to expire.
+
+    Args:
+        connection: in a transaction.
+        batches_max: about so many batches at most.
+    """
     rows = _ask(connection, "expire", batches_max=batches_max)
-    return Step(rows[0][0], *(int(one or 0) for one in rows[0][1:])) if rows else None
+    if not rows:
+        return None
+    left = "; ".join(str(Left(*row)) for row in _ask(connection, "left_now"))
+    expiry_id, *rest = rows[0]
+    readings, rejects, anomalies, batches, before, after = (int(one or 0) for one in rest)
+    return Step(expiry_id, readings, rejects, anomalies, batches, before, after, left)
 
 
 def _act(

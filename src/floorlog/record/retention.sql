@@ -35,3 +35,13 @@ FROM floorlog.expiry AS x JOIN floorlog.lease AS l USING (lease_id) ORDER BY x.e
 SELECT x.expiry_id, x.readings, x.rejects, x.anomalies, x.batches, x.bytes_before, x.bytes_after
 FROM (SELECT WHERE EXISTS (SELECT FROM floorlog.retention AS r WHERE r.days IS NOT NULL)) AS any_policy
 CROSS JOIN LATERAL floorlog.expire(%(batches_max)s::int4) AS x;
+
+-- :name left_now
+-- What the step of this transaction left out, for it is not what was stored.
+SELECT l.shard_id, f.first_number, f.last_number, f.says, floorlog.to_us(f.recorded_at)
+FROM floorlog.expiry_left AS f JOIN floorlog.lease AS l USING (lease_id) WHERE f.recorded_at = now();
+
+-- :name left
+-- What steps left out, since it is not what was stored.
+SELECT l.shard_id, f.first_number, f.last_number, f.says, floorlog.to_us(f.recorded_at)
+FROM floorlog.expiry_left AS f JOIN floorlog.lease AS l USING (lease_id) ORDER BY l.shard_id, f.first_number LIMIT %(rows_max)s;

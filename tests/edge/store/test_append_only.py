@@ -108,7 +108,14 @@ NASTY = {
     "boolean": ["NULL", "true"],
     "timestamp with time zone": ["NULL", "'infinity'", "'-infinity'", "now()"],
 }
-RUNS_ALONG = {"person", "expiry_mark", "alarm", "alarm_budget", "learning"}  # beside the record
+RUNS_ALONG = {
+    "person",
+    "expiry_mark",
+    "expiry_left",
+    "alarm",
+    "alarm_budget",
+    "learning",
+}  # beside the record
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from aged import AGED, DAYS, OLD
 from written import Ground, Written
 
-from floorlog.errors import InputError, ServiceError
+from floorlog.errors import InputError
 from floorlog.record import seal
 from floorlog.record.act import acting
 from floorlog.record.expire import Expirer
@@ -17,6 +17,7 @@ from floorlog.record.prove import prove
 from floorlog.record.reconcile import reconcile
 from floorlog.record.retention import (
     expiries,
+    left_out,
     place_hold,
     policies,
     release_hold,
@@ -200,17 +201,55 @@ def test_a_hold_wins(aged) -> None:
     verified(aged)
 
 
-def test_a_batch_that_was_changed_loses_nothing(aged) -> None:
-    """Expiry does not tidy away what is not as it was stored; the keeper says so and goes on."""
-    aged.run("UPDATE floorlog.anomaly SET reason = 'x' WHERE (lease_id, number) = (1, 1)")
+def test_a_batch_that_was_changed_keeps_only_itself(aged, caplog) -> None:
+    """Expiry does not tidy away what is not as it was stored; it says so, and all else goes."""
+    ((bad, reason),) = aged.run(
+        "SELECT number, reason FROM floorlog.anomaly WHERE lease_id = 1 ORDER BY number LIMIT 1"
+    )
+    change = f"UPDATE floorlog.anomaly SET reason = %s WHERE (lease_id, number) = (1, {bad})"
+    aged.run(change, "x")
     keep(aged, "*", 5)
-    before = readings(aged)
-    with pytest.raises(ServiceError, match="batch 1 of lease 1 is not what was stored"):
-        expire(aged)
+    stays = readings(aged, f"(shard, batch) = (1, {bad})")
+    expirer = Expirer()
     with aged.connect(KEEPER) as connection:
-        assert Expirer().step(connection) is False
-    assert readings(aged) == before
-    assert aged.run("SELECT count(*) FROM floorlog.expired") == [(0,)]
+        while expirer.step(connection):
+            pass
+    says = f"batches {bad} to {bad} of shard-0 are not what was stored"
+    assert f"NOT EXPIRED: {says}" in caplog.text
+    assert readings(aged) == stays != []
+    assert [str(one) for one in left_out(aged.dsn(READER))] == [says]
+    report = verify(aged.dsn(READER), aged.anchor)
+    assert {(one.shard, one.batch) for one in report.wrong if one.batch} == {("shard-0", bad)}
+    # Mended, it goes as well, once a day has passed.
+    aged.run(change, reason)
+    assert expire(aged) == []
+    aged.run("UPDATE floorlog.expiry_left SET recorded_at = recorded_at - interval '2 days'")
+    assert len(expire(aged)) == 1
+    assert readings(aged) == []
+    assert left_out(aged.dsn(READER)) == []
+    aged.keep()
+    verified(aged)
+
+
+@pytest.mark.parametrize("place", [0, 5, -1])
+def test_what_cannot_be_read_keeps_only_its_batches(aged_ground, place: int) -> None:
+    """A row that nobody can take apart: its shard's other batches, and other shards, go."""
+    with aged_ground.copy(AGED) as aged:
+        ((numbers,),) = aged.run(
+            "SELECT array_agg(DISTINCT number) FROM floorlog.open_row WHERE lease_id = 1"
+        )
+        bad = sorted(numbers)[place]
+        aged.run(
+            "UPDATE floorlog.open_row SET tick_us = 2147483647, ts = NULL,"
+            " ts_wide = array_fill(9223372036854775807, ARRAY[cardinality(series)])"
+            " WHERE (lease_id, number) = (1, %s)",
+            bad,
+        )
+        keep(aged, "*", 5)
+        expire(aged, 100)
+        assert aged.run("SELECT DISTINCT lease_id, number FROM floorlog.open_row") == [(1, bad)]
+        ((left),) = left_out(aged.dsn(READER))
+        assert str(left).startswith(f"batches {bad} to {bad} of shard-0 cannot be read: ")
 
 
 @pytest.mark.parametrize(
