@@ -37,6 +37,7 @@ class Plant:
     batches: list[Logged]
     contents: list[bytes]  # hashes of the log's leaves
     events: dict[int, list[tuple[int, str, tuple]]] = field(default_factory=dict)
+    corrections: dict[int, list] = field(default_factory=dict)  # by place in the log
 
     key = str(VerifierKey(ORIGIN, public_key(SECRET)))
 
@@ -54,6 +55,16 @@ class Plant:
         subtree = tree.subtree_of(self.contents)
         return prove_reading(self.batches[batch], place, self.known, subtree, self.size, self.note)
 
+    def correct(self, number: int, series_id: int) -> None:
+        """Add a correction of a reading of this series to the log: series 12 is of states."""
+        was, now = (1.0, 2.0) if series_id == 12 else (71.3, -0.0)
+        row = [number, T0 + number, "person-1", "why: ä", T0, series_id, was, 0, now, 0x40940000]
+        was_name, name = (self.known.registry.name(series_id, one) for one in (was, now))
+        self.corrections[self.size] = row
+        self.contents.append(
+            form.CORRECTION.digest(*row[:5], was_name, was, 0, name, now, 0x40940000)
+        )
+
     def export(
         self, directory: Path, devices: frozenset | None = None, *, signed: bool = True
     ) -> Path:
@@ -61,9 +72,14 @@ class Plant:
         lines = ExportLines(self.known, tree.subtree_of(self.contents), self.size)
         directory.mkdir()
         ledger, rows = "", lines.header()
+        corrections = sorted(self.corrections.items())
         for batch in self.batches:
+            while corrections and corrections[0][0] < batch.index:
+                ledger += "".join(lines.correction(*corrections.pop(0)))
             declared, more = lines.batch(batch, devices, self.events.get(batch.index, ()))
             ledger, rows = ledger + "".join(declared), rows + more
+        for place, row in corrections:
+            ledger += "".join(lines.correction(place, row))
         written = {
             "ledger.jsonl": (ledger + lines.end()).encode(),
             "readings.csv": rows.encode(),
@@ -163,6 +179,9 @@ def made_plant(counts: Sequence[int]) -> Plant:
         made.contents.append(heads[which])
         made.batches.append(batch)
         made.events[batch.index] = events
+        if n % 4 == 3:
+            made.correct(n, 11 + n % 2)
+    made.correct(99, 5)
     made.contents += [random.bytes(32) for _ in range(2)]
     return made
 

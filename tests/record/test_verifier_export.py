@@ -39,6 +39,7 @@ def test_an_export_is_proven(plant, export, readings) -> None:
     """Every reading by value, events too; other files by the signed manifest."""
     found = said(export, plant)
     assert found.startswith(f"{readings} readings and 3 events of 9 batches, all that they hold")
+    assert f"; {len(plant.corrections)} corrections; " in found
     assert f"in the log floor.example/plant of {plant.size} entries; 5 files" in found
     assert found.endswith("which is signed")
 
@@ -167,6 +168,24 @@ def test_every_file_belongs_to_the_manifest(plant, export) -> None:
     (export / "more.csv").unlink()
     table.unlink()
     assert "not in manifest and export both: parquet/readings.parquet" in said(export, plant)
+
+
+def test_a_correction_is_proven_by_value(plant, export) -> None:
+    """Who, why, when, and each value: another is not in the signed log; a state has its name."""
+    lines = (export / "ledger.jsonl").read_text().splitlines(keepends=True)
+    at = [n for n, line in enumerate(lines) if line.startswith('["correction"')]
+    rows = [json.loads(lines[n])[1][2] for n in at]
+    assert rows == [row for _, row in sorted(plant.corrections.items())]
+    assert {row[5] for row in rows} == {5, 12}
+    for row, n in zip(rows, at, strict=True):
+        for place, value in enumerate(row):
+            index, before, _ = json.loads(lines[n])[1]
+            bent_row = [*row[:place], value + "x" if isinstance(value, str) else value + 1]
+            bent_line = json.dumps(["correction", [index, before, [*bent_row, *row[place + 1 :]]]])
+            others = [*lines[:n], bent_line + "\n", *lines[n + 1 :]]
+            (export / "ledger.jsonl").write_text("".join(others))
+            plant.seal(export)
+            assert said(export, plant).startswith("WRONG: ledger.jsonl, line"), (place, row)
 
 
 def test_a_manifest_reaches_nothing_outside(plant, export, tmp_path) -> None:

@@ -167,7 +167,10 @@ def export(
             f"{done.unanchored} newer batches are not anchored yet and were left out",
             file=sys.stderr,
         )
-    print(f"{done.readings} readings and {done.events} events of {done.batches} batches")
+    print(
+        f"{done.readings} readings and {done.events} events of {done.batches} batches,"
+        f" {done.corrections} corrections"
+    )
     print(f"{directory}: verify it with `python {directory}/verifier.py {directory}"
           f" --key {done.key}`")  # fmt: skip
 

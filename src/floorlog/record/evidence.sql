@@ -137,6 +137,17 @@ LEFT JOIN floorlog.log_leaf AS g ON g.kind = 22 AND g.lease_id = 0 AND g.id = c.
 WHERE c.ts_us >= %(from_us)s AND c.ts_us < %(to_us)s AND (%(device)s::text IS NULL OR s.device = %(device)s)
 ORDER BY c.correction_id;
 
+-- :name corrections_placed
+-- The same that have a place below a size of the log, in its order: place, hash, and all that the leaf binds.
+SELECT g.position, g.hash, c.correction_id, floorlog.to_us(c.recorded_at), c.actor, c.reason, c.ts_us, c.series_id,
+    c.was_value, c.was_quality, c.value, c.quality
+FROM floorlog.correction AS c
+JOIN floorlog.log_leaf AS g ON g.kind = 22 AND g.lease_id = 0 AND g.id = c.correction_id
+WHERE c.ts_us >= %(from_us)s AND c.ts_us < %(to_us)s AND g.position < %(size)s
+    AND (%(device)s::text IS NULL OR c.series_id IN (
+        SELECT s.series_id FROM floorlog.series AS s WHERE s.device = %(device)s::text))
+ORDER BY g.position;
+
 -- :name chunks_of_window
 -- The chunks that hold readings of a shard's batches from one number up to before another, by series and time.
 SELECT c.series_id, c.lease_id, c.count, c.number_min, c.number_max, c.t_min, c.t_max, c.tick_us, c.scale,

@@ -18,10 +18,18 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from floorlog.errors import InputError, ServiceError
+from floorlog.core.ledger import form
+from floorlog.errors import InputError, RecordError, ServiceError
 from floorlog.record.anchor import Anchor, Signer
+from floorlog.record.batch import ERRORS
 from floorlog.record.content import Content, Event, Source
-from floorlog.record.proof import ExportLines, leaves_of_readings, manifest, manifest_text
+from floorlog.record.proof import (
+    ExportLines,
+    Known,
+    leaves_of_readings,
+    manifest,
+    manifest_text,
+)
 from floorlog.record.prove import Note, newest_note, tree_of, verifier_text
 from floorlog.record.rows import LATEST_US, QUERIES, Connection, Row, Rows, settle
 from floorlog.record.sheet import Sheet
@@ -80,7 +88,7 @@ class Exported:
     """What an export holds.
 
     Attributes:
-        readings, events, batches: counts of what is proven by value.
+        readings, events, batches, corrections: counts of what is proven by value.
         unanchored: batches that belong to it and were left out, since no note covers them yet.
         is_signed: whether its manifest is.
         key: by which it verifies.
@@ -90,6 +98,7 @@ class Exported:
     readings: int = 0
     events: int = 0
     batches: int = 0
+    corrections: int = 0
     unanchored: int = 0
     is_signed: bool = False
     key: str = ""
@@ -195,6 +204,53 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
+class Corrections:
+    """The corrections of what is exported, in the order of the log, each as the log has it.
+
+    Args:
+        connection: settled, in its transaction.
+        known: all series and states.
+        asked: what is exported.
+        size: of the log: what has no place below it is not proven yet.
+
+    Attributes:
+        count: written so far.
+    """
+
+    def __init__(self, connection: Connection, known: Known, asked: Asked, size: int) -> None:
+        self._rows = Rows(connection, "corrections_placed", {**asked.values(), "size": size})
+        self._known = known
+        self.count = 0
+
+    def before(self, position: int, lines: ExportLines) -> str:
+        """Lines for those with a place in the log before this one. Raises RecordError."""
+        text = ""
+        while self._rows.head is not None and self._rows.head[0] < position:
+            row = self._rows.take()
+            assert row is not None, "there is a head"
+            self._check(row)
+            text += "".join(lines.correction(row[0], row[2:]))
+            self.count += 1
+        return text
+
+    def _check(self, row: Row) -> None:
+        """See that a correction is the one in the log."""
+        number, at, actor, reason, ts_us, series_id, was, was_quality, value, quality = row[2:]
+        try:
+            was_name, name = (self._known.registry.name(series_id, one) for one in (was, value))
+            made = form.CORRECTION.digest(
+                number, at, actor, reason, ts_us, was_name, was, was_quality, name, value, quality
+            )
+        except ERRORS:
+            made = b""
+        if made != row[1]:
+            raise RecordError(
+                f"THE RECORD IS NOT INTACT: correction {number} is not that of the log",
+                where="record",
+                fix="run `floorlog verify`: it says what was changed",
+            )
+
+
 class Export:
     """Writes what is asked for into a folder, as the connection's open transaction sees it.
 
@@ -221,7 +277,7 @@ class Export:
         known, folder = self._source.known, self._folder
         with Summary(self._connection, known, folder.path) as summary:
             self._stream(summary, tell)
-            summary.corrections(self._asked.values())
+            summary.corrections(self._asked.values(), self._note.size)
             folder.put("checkpoint", self._note.text.encode())
             folder.put("verifier.py", verifier_text())
             with folder.file("summary.html") as page:
@@ -239,7 +295,9 @@ class Export:
             Sheet(folder, known) as sheet,
         ):
             rows.write(lines.header().encode())
+            corrections = Corrections(self._connection, known, self._asked, self._note.size)
             for content in self._contents(tell):
+                ledger.write(corrections.before(content.logged.index, lines).encode())
                 devices, events = self._chosen(content)
                 declared, text = lines.batch(content.logged, devices, events)
                 ledger.write("".join(declared).encode())
@@ -251,7 +309,9 @@ class Export:
                 summary.events(content, events)
                 self.done.batches += 1
                 self.done.events += len(events)
+            ledger.write(corrections.before(self._note.size, lines).encode())
             ledger.write(lines.end().encode())
+        self.done.corrections = corrections.count
 
     def _leaves(
         self, content: Content, devices: frozenset[str] | None

@@ -190,6 +190,25 @@ class ExportLines:
         lines.append(_line("batch", value))
         return lines, self._csv(rows, batch)
 
+    def correction(self, position: int, row: Sequence[Any]) -> list[str]:
+        """Lines for the ledger: a correction, after the names of its values where they are new.
+
+        Args:
+            position: its leaf's place in the log, after that of the last line's.
+            row: number, µs when it was recorded, actor, reason, µs of the reading, series, value
+                and quality as they were, value and quality as they should have been.
+        """
+        series_id, was, now = row[5], row[6], row[8]
+        wanted = [("series", series_id, self._known.series_values(series_id))]
+        if self._known.series[series_id].kind:
+            states = sorted({int(was), int(now)})
+            wanted += [("state", code, [code, self._known.states[code]]) for code in states]
+        lines = [*self._declared_once(wanted)]
+        before = _hex(gap(self._subtree, self._next, position))
+        lines.append(_line("correction", [position, before, list(row)]))
+        self._next = position + 1
+        return lines
+
     def end(self) -> str:
         """Last line of the ledger."""
         return _line("end", _hex(gap(self._subtree, self._next, self._size)))
@@ -199,6 +218,9 @@ class ExportLines:
         wanted = [("shard", batch.entry[0], plain(batch.shard))]
         wanted += [("series", one, self._known.series_values(one)) for one in series]
         wanted += [("state", code, [code, self._known.states[code]]) for code in codes]
+        yield from self._declared_once(wanted)
+
+    def _declared_once(self, wanted: Iterable[tuple[str, Any, list[Any]]]) -> Iterator[str]:
         for kind, key, values in wanted:
             if (kind, key) not in self._declared:
                 self._declared.add((kind, key))

@@ -142,8 +142,8 @@ class Summary:
                 row = (*row, reason, number)
             self._add(kind, row)
 
-    def corrections(self, asked: Mapping[str, object]) -> None:
-        """Take the corrections of readings of a span; asked: device, from_us, to_us."""
+    def corrections(self, asked: Mapping[str, object], size: int) -> None:
+        """Take the corrections of a span (asked: device, from_us, to_us) in a log of this size."""
         rows = Rows(self._connection, "corrections_in_span", asked)
         while found := rows.page():
             for position, device, metric, ts_us, *values, actor, reason, recorded in found:
@@ -151,7 +151,7 @@ class Summary:
                 row = (
                     device, metric, _time(ts_us), _shown(was, was_text, was_quality),
                     _shown(value, text, quality), actor, reason, _time(recorded),
-                    "none yet" if position is None else position,
+                    "none yet" if position is None or position >= size else position,
                 )  # fmt: skip
                 self._add("correction", row)
 

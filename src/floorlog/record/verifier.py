@@ -2,9 +2,8 @@
 
     python verifier.py PROOF.json|EXPORT_DIRECTORY --key KEY
 
-KEY is the log's public key, `name+hash+key`, or a file that holds it; get it from elsewhere than
-the proof. Prints one line: what is proven, or what is wrong and where. Exit code 0: proven;
-1: wrong; 2: called wrongly. docs/reference/ledger.md has the format of all that is read.
+KEY is the log's public key, `name+hash+key`, or its file; get it from elsewhere than the proof.
+Prints one line: what is proven (exit code 0), or what is wrong and where (1); 2: called wrongly.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ FORMS: dict[str, tuple[int, str]] = {
     "series": (16, "int text text int text?"),
     "state": (17, "int text"),
     "shard": (18, "int text int text text text text"),
+    "correction": (22, "int int text text int hash float int hash float int"),
     "entry": (32, "hash int int int int int text text int int int int int int int hash hashes"),
     "named_state": (48, "hash hash"),
 }
@@ -105,8 +105,7 @@ class Growing:
     """RFC 6962's root computed from left to right, with one hash a level in memory."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self.stack: list[tuple[int, bytes]] = []
+        self.size, self.stack = 0, list[tuple[int, bytes]]()
 
     def push(self, level: int, found: bytes) -> None:
         """Add a complete subtree."""
@@ -120,9 +119,7 @@ class Growing:
         """Go on to leaf `end` with the hashes of the largest complete subtrees between."""
         need(self.size <= end < 2**62, f"leaf {end} is not after leaf {self.size}")
         while self.size < end:  # a hash that is missing leads to another root
-            level = (end - self.size).bit_length() - 1
-            if self.size:
-                level = min(level, (self.size & -self.size).bit_length() - 1)
+            level = min(end - self.size, self.size & -self.size or MAX).bit_length() - 1
             self.push(level, next(given, b"missing"))
         need(not last or next(given, None) is None, "there is a hash too many")
 
@@ -163,8 +160,7 @@ def times(factor: int, point: Point) -> Point:
     """A multiple of a point. Not in constant time: not for secrets where somebody measures."""
     found: Point = (0, 1, 1, 0)
     while factor:
-        if factor & 1:
-            found = add(found, point)
+        found = add(found, point) if factor & 1 else found
         point, factor = add(point, point), factor >> 1
     return found
 
@@ -182,11 +178,8 @@ def decode_point(data: bytes) -> Point | None:
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
         x = x * pow(2, (P - 1) // 4, P) % P
-    for root in (x, P - x):
-        point = (root, y, 1, root * y % P)
-        if (root * root - square) % P == 0 and encode_point(point) == data:
-            return point
-    return None
+    points = ((root, y, 1, root * y % P) for root in (x, P - x) if (root * root - square) % P == 0)
+    return next((point for point in points if encode_point(point) == data), None)
 
 
 BASE = decode_point(b"\x58" + b"\x66" * 31) or (0, 1, 1, 0)
@@ -232,11 +225,9 @@ def signed_text(note: str, keys: Sequence[Key]) -> tuple[str, str]:
         parts = line.split(" ")
         need(len(parts) == 3 and parts[0] == "\u2014", "a line of the note is no signature")
         data = unbase64(parts[2])
-        for key in keys:
-            if (parts[1], data[:4]) == (key.name, key.id):
-                good = is_signed(key.public, f"{text}\n".encode(), data[4:])
-                need(good, f"the signature of {key.name} is false")
-                signers.append(key.name)
+        for key in (one for one in keys if (parts[1], data[:4]) == (one.name, one.id)):
+            need(is_signed(key.public, f"{text}\n".encode(), data[4:]), "the signature is false")
+            signers.append(key.name)
     need(signers != [], "the note is signed by none of the keys given")
     return text + "\n", signers[0]
 
@@ -280,17 +271,22 @@ class Names:
         need(series_id in self.series, "a series is not declared")
         return self.series[series_id][1]
 
+    def name(self, series_id: int, value: Json) -> bytes:
+        """The digest that names a value of a series: with its state, where it is one."""
+        if self.of(series_id)[3] == 0:
+            return self.series[series_id][0]
+        need(value in self.states, f"state {value} is not declared")
+        return digest("named_state", [self.series[series_id][0].hex(), self.states[value][0].hex()])
+
     def record(self, row: Json) -> bytes:
         """The 64 bytes of a reading: series id, ts µs, value, quality, arrival s, flags."""
         need(type(row) is list and len(row) == 6 and type(row[2]) is float, "no reading")
         for place, low, high in LIMITS:
             number(row[place], "a reading's field", low, high)
         series_id, ts, value, quality, arrival_s, flags = row
-        kind, name = self.of(series_id)[3], self.series[series_id][0]
-        if kind != 0:
-            need(value in self.states, f"state {value} is not declared")
-            name = digest("named_state", [name.hex(), self.states[value][0].hex()])
-        return name + struct.pack(">qdIIq", ts, value, flags, quality, arrival_s)
+        return self.name(series_id, value) + struct.pack(
+            ">qdIIq", ts, value, flags, quality, arrival_s
+        )
 
     def statement(self, row: Json, entry: Json, shard: str) -> str:
         """What the proof of a reading says, in words."""
@@ -299,10 +295,9 @@ class Names:
         shown = repr(value) if kind == 0 else self.states[value][1][1]
         marks = ("", ", in conflict with an earlier one", ", late", ", in conflict and late")
         return (
-            f"{device} {metric} = {shown}{' ' + unit if unit else ''} (quality"
-            f" {quality:#010x}{marks[flags]}) of {time_text(ts)}, arrived"
-            f" {time_text(arrival_s * 1_000_000, 'seconds')}, stored {time_text(entry[RECORDED])}"
-            f" in batch {entry[NUMBER]} of shard {shard}"
+            f"{device} {metric} = {shown}{' ' + unit if unit else ''} (quality {quality:#010x}"
+            f"{marks[flags]}) of {time_text(ts)}, arrived {time_text(arrival_s * 10**6, 'seconds')}"
+            f", stored {time_text(entry[RECORDED])} in batch {entry[NUMBER]} of shard {shard}"
         )
 
 
@@ -351,11 +346,10 @@ class Export:
     """Checks an export line by line, holding one line of its ledger at a time."""
 
     def __init__(self, base: Path) -> None:
-        self.base, self.names, self.log = base, Names(), Growing()
+        self.base, self.names, self.log, self.at, self.whole = base, Names(), Growing(), "", True
         self.shards: dict[str, int] = {}  # digest → lease id
         self.heads: dict[str, tuple[int, str]] = {}  # digest of the shard → number and hash
-        self.at, self.whole = "", True
-        self.readings = self.batches = self.events = 0
+        self.readings = self.batches = self.events = self.corrections = 0
         self.rows = self.csv_rows()
         self.row = next(self.rows, None)
 
@@ -376,9 +370,8 @@ class Export:
         shown = ["", row[4]] if kind else [repr(value), ""]
         arrival_s = (datetime.fromisoformat(row[7][:19]) - EPOCH) // timedelta(seconds=1)
         written = [time_text(ts), device, metric, *shown, unit or "", str(quality)]
-        written += [time_text(arrival_s * 1_000_000, "seconds"), str(flags)]
-        again = [*written, *row[9:11], str(series_id), str(ts)]
-        need(row == again, "a field is not written as an export writes it")
+        written += [time_text(arrival_s * 1_000_000, "seconds"), str(flags), *row[9:11]]
+        need(row == [*written, str(series_id), str(ts)], "a field is not as an export writes it")
         return self.names.record([series_id, ts, value, quality, arrival_s, flags])
 
     def leaves(self, batch: list[str]) -> list[bytes]:
@@ -392,9 +385,9 @@ class Export:
             self.row, self.readings = next(self.rows, None), self.readings + 1
         return [one.digest() for one in found]
 
-    def batch(self, value: Json) -> None:
-        """Check a batch against its entry, and add the entry to the log."""
-        index, before, entry, places, rows, cover = value
+    def batch(self, *value: Json) -> bytes:
+        """Check a batch against its entry; its leaf in the log."""
+        entry, places, rows, cover = value
         hashed, (shard, name) = digest("entry", entry), entry[:2]
         need(shard in self.shards, "the shard is not declared")
         read, at = self.readings, self.at
@@ -407,24 +400,31 @@ class Export:
             known.append((place, digest(kind, values)))
         root = covered(known, entry[LEAVES], hashes(cover, "the cover"))
         need(root.hex() == entry[ROOT], f"batch {name} is not as the ledger has it")
-        self.log.skip(number(index, "the entry's place", 0), hashes(before, "before"), last=True)
-        self.log.push(0, hashed)
         last, previous = self.heads.get(shard, (name - 1, entry[PREVIOUS]))
         need(last + 1 != name or entry[PREVIOUS] == previous, "the entry does not follow the last")
         self.heads[shard] = (name, hashed.hex())
         self.whole &= last + 1 == name and self.readings - read == entry[STORED]
         self.batches, self.events = self.batches + 1, self.events + len(rows)
+        return hashed
+
+    def correction(self, row: Json) -> bytes:
+        """The leaf of a correction: its series stands for the names of both values."""
+        was, now = (self.names.name(row[5], row[place]).hex() for place in (6, 8))
+        self.corrections += 1
+        return digest("correction", [*row[:5], was, *row[6:8], now, *row[8:]])
 
     def line(self, line: str, size: int, root: bytes) -> str:
         """Check a line of the ledger; returns its kind. The last line leads to the log's root."""
         kind, value = decode(line)
-        if kind == "batch":
-            self.batch(value)
+        if kind in {"batch", "correction"}:
+            index, before, *rest = value
+            found = self.batch(*rest) if kind == "batch" else self.correction(*rest)
+            self.log.skip(number(index, "its place", 0), hashes(before, "before"), last=True)
+            self.log.push(0, found)
         elif kind == "shard":
             self.shards[digest("shard", value).hex()] = value[0]
         elif kind == "end":
-            good = self.log.finish(size, hashes(value, "the end")) == root
-            need(good, "the batches are not in the signed log")
+            need(self.log.finish(size, hashes(value, "the end")) == root, "not in the signed log")
         else:
             need(kind in {"series", "state"}, "the line is of no known kind")
             self.names.declare(kind, value)
@@ -449,8 +449,8 @@ def check_export(base: Path, keys: Sequence[Key]) -> str:
     files, own = stated["files"], {"manifest.json"}
     if (base / "manifest.note").exists():
         text = signed_text((base / "manifest.note").read_text(encoding="utf-8"), keys)[0]
-        hashed = hashlib.sha256(manifest)
-        need(text == f"floorlog-export-1\n{hashed.hexdigest()}\n", "manifest.note is of another")
+        own_text = f"floorlog-export-1\n{hashlib.sha256(manifest).hexdigest()}\n"
+        need(text == own_text, "manifest.note is of another")
         own.add("manifest.note")
     there = {path.relative_to(base).as_posix() for path in base.rglob("*") if not path.is_dir()}
     other = there ^ (own | set(files))
@@ -470,8 +470,8 @@ def check_export(base: Path, keys: Sequence[Key]) -> str:
     part = "all that they hold" if export.whole else "a part of what they hold"
     return (
         f"{export.readings} readings and {export.events} events of {export.batches} batches, {part}"
-        f", in the log {origin} of {size} entries; {len(files)} files are those of the manifest,"
-        f" which is {'signed' if len(own) == 2 else 'NOT SIGNED'}"
+        f"; {export.corrections} corrections; in the log {origin} of {size} entries; {len(files)}"
+        f" files are those of the manifest, which is {'signed' if len(own) == 2 else 'NOT SIGNED'}"
     )
 
 

@@ -73,6 +73,11 @@ def test_a_whole_record_verifies_elsewhere(written, tmp_path) -> None:
         " + (SELECT count(*) FROM floorlog.gap)"
     )
     assert done.events == events > 0
+    assert written.run("SELECT count(*) FROM floorlog.correction") == [(done.corrections,)]
+    assert f"; {done.corrections} corrections; " in found
+    lines = (tmp_path / "all" / "ledger.jsonl").read_text().splitlines()
+    held = [json.loads(line)[1][2] for line in lines if line.startswith('["correction"')]
+    assert {(row[3], row[8]) for row in held} >= {("sensor was unplugged: ä", -0.5)}
 
 
 def test_csv_parquet_and_record_hold_the_same(written, tmp_path) -> None:
@@ -145,6 +150,14 @@ def test_one_device_alone(written, tmp_path) -> None:
     with pytest.raises(InputError, match="there is no device 'kiln'"):
         exported(written, tmp_path / "kiln", device="kiln")
     assert not (tmp_path / "kiln").exists()
+
+
+def test_a_changed_correction_is_not_exported(written, tmp_path) -> None:
+    """Nothing is handed out that a verifier would refuse: it is named."""
+    written.run("UPDATE floorlog.correction SET reason = 'so' WHERE correction_id = 2")
+    with pytest.raises(RecordError, match="correction 2 is not that of the log"):
+        exported(written, tmp_path / "all")
+    assert not (tmp_path / "all").exists()
 
 
 def test_the_page_marks_all(written, tmp_path) -> None:
