@@ -51,8 +51,9 @@ def api() -> str:
             ]
             lines += _arguments(one["parameters"])
             if "requestBody" in one:
-                body = one["requestBody"]["content"]["application/json"]["schema"]
-                lines += ["", f"Takes {_words(body)}."]
+                ((media, body),) = one["requestBody"]["content"].items()
+                words = "bytes" if "octet" in media else _words(body["schema"])
+                lines += ["", f"Takes {words}."]
             good = next(answer for status, answer in one["responses"].items() if status < "300")
             for media, content in good["content"].items():
                 lines += ["", f"Gives `{media}`: {_words(content['schema'])}."]

@@ -63,6 +63,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_url: Annotated[
         str, _doc("The page's address as browsers reach it, through what speaks TLS before it.")
     ] = ""
+    web_spool: Annotated[
+        str,
+        _doc(
+            "Directory for files that people send to the page or have made there; empty: the "
+            "system's place for what is temporary."
+        ),
+    ] = ""
     users: Annotated[
         str, _doc("File of those who may log in, made by `floorlog user`; empty: local mode.")
     ] = ""

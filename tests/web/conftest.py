@@ -302,6 +302,12 @@ def open_page(plant: Plant) -> Iterator[Callable[..., Page]]:
         page.close()
 
 
+@pytest.fixture(scope="session")
+def page_kind() -> type[Page]:
+    """For rooms that furnish a page by themselves."""
+    return Page
+
+
 @pytest.fixture
 def page(open_page: Callable[..., Page]) -> Page:
     return open_page()

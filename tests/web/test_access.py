@@ -40,6 +40,20 @@ RIGHTS: dict[tuple[str, str], set[Role]] = {
     ("GET", "/api/v1/people"): AUDIT,
     ("GET", "/api/v1/proof"): AUDIT,
     ("POST", "/api/v1/logout"): set(Role),
+    ("POST", "/api/v1/uploads"): ENGINEER,
+    ("PUT", "/api/v1/uploads/{upload}"): ENGINEER,
+    ("DELETE", "/api/v1/uploads/{upload}"): ENGINEER,
+    ("POST", "/api/v1/imports/look"): ENGINEER,
+    ("POST", "/api/v1/imports/rehearsal"): ENGINEER,
+    ("POST", "/api/v1/imports"): ENGINEER,
+    ("POST", "/api/v1/backtests"): ENGINEER,
+    ("POST", "/api/v1/rejects/{reject}/replay"): ENGINEER,
+    ("POST", "/api/v1/verifications"): AUDIT,
+    ("POST", "/api/v1/exports"): AUDIT | ENGINEER,
+    ("GET", "/api/v1/exports/{job}"): AUDIT | ENGINEER,
+    ("GET", "/api/v1/jobs"): AUDIT | ENGINEER,
+    ("GET", "/api/v1/jobs/{job}"): AUDIT | ENGINEER,
+    ("DELETE", "/api/v1/jobs/{job}"): AUDIT | ENGINEER,
     **{("POST", f"/api/v1/alarms/{event}"): OPERATE for event in OPERATIONS},
     **{
         ("POST", f"/api/v1/alarms/{event}"): ENGINEER
@@ -97,7 +111,7 @@ class House:
 
     def audited(self, action: str) -> list[dict[str, Any]]:
         session = self.log_in("a auditor")
-        _, body = self.ask("GET", f"/api/v1/audit?action={action}&limit=20", **session)
+        _, body = self.ask("GET", f"/api/v1/audit?action={action}&limit=200", **session)
         return json.loads(body)["events"]
 
 

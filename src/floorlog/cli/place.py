@@ -96,7 +96,12 @@ def load(*needs: str) -> "Settings":
     from floorlog import config
 
     required = ("stream", "redis", "db_secret")
-    spare = {name: "" for name in required if needs and name not in needs}
+    given = config.inherited()
+    spare = {
+        name: ""
+        for name in required
+        if needs and name not in needs and not given.get(config.variable(name))
+    }
     return config.load(None, **spare)
 
 

@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 
 QUERIES = parse(files("floorlog.record").joinpath("act.sql").read_text("utf-8"))
 REASON_CHARACTERS_MAX = 2_000
-PSEUDONYM = re.compile(r"p-[0-9a-f]{12}")
+PSEUDONYM = re.compile(r"p-[0-9a-f]{12}|local")  # local: whoever is at the page of this machine
 _REFUSED = ("FL400", "FL404", "FL409")
 _FIX = {
     "FL400": "give what the record can take",

@@ -10,7 +10,7 @@ from typing import Any
 
 from floorlog.core.decode import careful
 from floorlog.core.decode.entry import Found
-from floorlog.errors import FloorlogError, InputError
+from floorlog.errors import FloorlogError, Illegal, InputError, NotThere
 from floorlog.record.act import Connection, Row, acting, actor_of, add_event, text_of
 from floorlog.record.mend import advice
 from floorlog.record.verifier import time_text
@@ -217,7 +217,7 @@ def _see_that_it_is_not_sent(events: list[Event], *, again: bool) -> None:
         return
     last = [one for one in events if one.action == "reject.replay"][-1]
     came = events[-1].action == "reject.sent"
-    raise InputError(
+    raise Illegal(
         f"it was sent already, by {last.actor} at {time_text(last.recorded_at)}"
         f"{'' if came else ', and nobody knows whether it arrived'}",
         where="replay",
@@ -246,7 +246,7 @@ def _named(connection: Connection, name: str) -> Reject:
         rows = _ask(connection, "rejects_of_batch", lease_id=int(match[1]), number=int(match[2]))
     found = [Reject(*row) for row in rows if match and row[2].startswith(match[3])]
     if not found:
-        raise InputError(
+        raise NotThere(
             f"there is no reject {name!r}", where="reject", fix="see `floorlog reject list`"
         )
     if len({one.digest for one in found}) > 1:

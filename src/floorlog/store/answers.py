@@ -95,6 +95,8 @@ class StoredReject:
     code: str
     reason: str
     data: bytes
+    name: str = ""
+    replayed: bool = False  # somebody has sent it again, or tried
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,10 @@ class Browser(Alarms):
         ((leaves, size, recorded_at, body),) = self._rows("ledger_state")
         return Noted(leaves, size or 0, recorded_at, body)
 
+    def log_size_at(self, at: int) -> int:
+        """How many leaves the log had at a moment (µs UTC)."""
+        return int(self._rows("log_size_at", moment=moment(at))[0][0])
+
     def catalogue_now(self) -> StoredCatalogue:
         """The newest version of the catalogue."""
         return StoredCatalogue(*self._rows("catalogue_now")[0])

@@ -44,11 +44,20 @@ SELECT floorlog.to_us(min(c.ts)), floorlog.to_us(max(c.ts)), c.text FROM (
 ) AS c GROUP BY c.span, c.text ORDER BY c.span LIMIT %(rows_max)s;
 
 -- :name reject_page
--- Rejects stored before a time, the newest first, without the first so many of that time.
-SELECT floorlog.to_us(j.recorded_at), l.shard_id, j.sequence::text, j.element, j.code, j.reason, j.data
-FROM floorlog.reject AS j JOIN floorlog.lease AS l USING (lease_id)
-WHERE j.recorded_at <= %(until)s AND (%(code)s::text IS NULL OR j.code = %(code)s)
-ORDER BY j.recorded_at DESC, j.lease_id, j.number, j.sequence, j.element LIMIT %(rows_max)s OFFSET %(skip)s;
+-- Rejects stored before a time, the newest first, without the first so many of that time; each with its name,
+-- and whether somebody has sent it again.
+SELECT floorlog.to_us((p.j).recorded_at), l.shard_id, (p.j).sequence::text, (p.j).element, (p.j).code, (p.j).reason,
+    (p.j).data, format('%%s.%%s.%%s', (p.j).lease_id, (p.j).number, left(h.digest, 8)), EXISTS (
+        SELECT FROM floorlog.audit_event AS a WHERE a.action ^@ 'reject.'
+            AND a.detail ->> 'reject' = format('%%s.%%s.%%s', (p.j).lease_id, (p.j).number, h.digest))
+FROM (
+    SELECT j FROM floorlog.reject AS j
+    WHERE j.recorded_at <= %(until)s AND (%(code)s::text IS NULL OR j.code = %(code)s)
+    ORDER BY j.recorded_at DESC, j.lease_id, j.number, j.sequence, j.element LIMIT %(rows_max)s OFFSET %(skip)s
+) AS p
+JOIN floorlog.lease AS l ON l.lease_id = (p.j).lease_id
+CROSS JOIN LATERAL (SELECT encode(floorlog.digest(p.j), 'hex') AS digest) AS h
+ORDER BY (p.j).recorded_at DESC, (p.j).lease_id, (p.j).number, (p.j).sequence, (p.j).element;
 
 -- :name gap_page
 -- Gaps stored before a time, the newest first, without the first so many of that time.
@@ -81,6 +90,10 @@ SELECT pseudonym, name FROM floorlog.person ORDER BY given_at DESC, pseudonym LI
 SELECT (SELECT coalesce(max(position) + 1, 0) FROM floorlog.log_leaf), n.size, floorlog.to_us(n.recorded_at), n.body
 FROM (SELECT 1) AS one LEFT JOIN LATERAL (
     SELECT size, recorded_at, body FROM floorlog.note ORDER BY size DESC LIMIT 1) AS n ON true;
+
+-- :name log_size_at
+-- The size that the log had at a moment.
+SELECT floorlog.log_size_at(%(moment)s);
 
 -- :name catalogue_now
 -- The newest version of the catalogue, with when it was given.

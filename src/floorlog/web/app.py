@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from socket import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
@@ -18,17 +19,21 @@ from floorlog.config import Settings
 from floorlog.errors import PortInUse, SettingError
 from floorlog.record.anchor import Anchor, open_anchor
 from floorlog.source.secret import Login
+from floorlog.source.sender import Sender
 from floorlog.web import pages, table
 from floorlog.web.access import Doors, Loopback
 from floorlog.web.endpoint import Api
+from floorlog.web.errand import Ground
 from floorlog.web.feed import Feed
 from floorlog.web.guard import LOOPBACK_HOSTS, host_of
 from floorlog.web.health import Gauge
+from floorlog.web.jobs import Jobs
 from floorlog.web.login import PasswordLogin
 from floorlog.web.oidc import Oidc, Provider
 from floorlog.web.record import Record, RecordReader
 from floorlog.web.role import LOCAL
 from floorlog.web.services import Services
+from floorlog.web.upload import Uploads
 from floorlog.web.users import UserFile
 
 log = logging.getLogger("floorlog.web")
@@ -53,6 +58,8 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
             ("/explore", pages.Explore),
             ("/record", pages.TheRecord),
             ("/catalogue", pages.TheCatalogue),
+            ("/import", pages.Import),
+            ("/audit", pages.Audit),
             ("/login", pages.WayIn),
             ("/login/oidc", pages.ToProvider),
             ("/login/callback", pages.FromProvider),
@@ -98,7 +105,7 @@ def serve(
     # Threads of its own: what somebody asks for long must not keep live values and alarms waiting.
     feed = Feed(Record(lambda: RecordReader(dsn)), endpoint, Gauge(settings.lease_seconds, data))
     anchor = open_anchor(settings.anchor, settings) if settings.anchor else None
-    services = open_services(settings, feed, record, anchor)
+    services = open_services(settings, feed, record, anchor, open_jobs(settings, dsn))
     place = (settings.web_host, settings.web_port if port is None else port)
     asyncio.run(_serve(services, settings, place, ready))
 
@@ -132,12 +139,23 @@ async def _serve(
         server.stop()
         await feed.stop()
         await server.close_all_connections()
+        if services.jobs is not None:
+            await services.jobs.close()
         record.close()
         feed.record.close()
 
 
+def open_jobs(settings: Settings, dsn: Callable[[], str]) -> Jobs:
+    """The work that is done in processes of its own, as the settings allow it."""
+    ground = Ground(
+        dsn="", anchor=settings.anchor, region=settings.region, anchor_days=settings.anchor_days,
+        signing_key=settings.signing_key, stream=settings.stream,
+    )  # fmt: skip
+    return Jobs(dsn, ground, settings.web_spool)
+
+
 def open_services(
-    settings: Settings, feed: Feed, record: Record, anchor: Anchor | None
+    settings: Settings, feed: Feed, record: Record, anchor: Anchor | None, jobs: Jobs | None = None
 ) -> Services:
     """The parts of the process, with the ways in that the settings name.
 
@@ -146,6 +164,11 @@ def open_services(
             cannot be used.
     """
     users = UserFile(Path(settings.users)) if settings.users else None
+    work: dict[str, Any] = {
+        "jobs": jobs,
+        "uploads": None if jobs is None else Uploads(jobs),
+        "sender": (lambda: Sender(settings.stream, settings.region)) if settings.stream else None,
+    }
     if users is None and not settings.oidc_issuer:
         if settings.web_host not in {"127.0.0.1", "localhost", "::1"} or settings.web_url:
             raise SettingError(
@@ -157,7 +180,7 @@ def open_services(
             "local mode: on loopback alone, and whoever reaches it may do everything, as %s",
             LOCAL.actor,
         )
-        return Services(feed, record, Loopback(), anchor)
+        return Services(feed, record, Loopback(), anchor, **work)
     doors = Doors(record, users)
     is_secure = settings.web_url.startswith("https:")
     password = None if users is None else PasswordLogin(doors, users, is_secure=is_secure)
@@ -168,7 +191,7 @@ def open_services(
         settings.oidc_role_claim, settings.web_url,
     )  # fmt: skip
     oidc = Oidc(doors, provider) if settings.oidc_issuer else None
-    return Services(feed, record, doors, anchor, password, oidc)
+    return Services(feed, record, doors, anchor, password, oidc, **work)
 
 
 def hosts_of(settings: Settings) -> frozenset[str]:

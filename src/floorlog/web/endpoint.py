@@ -13,6 +13,7 @@ from floorlog.web.problem import Refusal
 from floorlog.web.route import Call, Query, Route, Stream, fault
 
 JSON = "application/json"
+BYTES = "application/octet-stream"
 
 
 class Api(Guarded):
@@ -144,10 +145,13 @@ class Api(Guarded):
                 raise HTTPError(400, "this address takes no body")
             return None
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind != JSON:
-            raise HTTPError(415, f"send {JSON}")
+        wanted = BYTES if route.body is bytes else JSON
+        if kind != wanted:
+            raise HTTPError(415, f"send {wanted}")
         if len(data) > route.body_bytes_max:
             raise HTTPError(413, f"at most {route.body_bytes_max} bytes")
+        if route.body is bytes:
+            return data
         try:
             return msgspec.json.decode(data, type=route.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

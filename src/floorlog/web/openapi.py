@@ -11,6 +11,7 @@ from floorlog.web.problem import MEDIA_TYPE, Problem
 from floorlog.web.route import Route, Stream
 
 JSON = "application/json"
+BYTES = "application/octet-stream"
 TEMPLATE = "#/components/schemas/{name}"
 ALWAYS = (400, 405, 413, 421, 429, 503)
 ABOUT = """Readings, alarms and proofs of one record. Times are µs since 1970, UTC, unless said
@@ -50,7 +51,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _kinds(route: Route) -> list[Any]:
     found: list[Any] = [route.query]
-    if route.body is not None:
+    if route.body not in {None, bytes}:
         found.append(route.body)
     if not isinstance(route.answer, Stream) and route.answer is not str:
         found.append(route.answer)
@@ -69,7 +70,9 @@ def _operation(
     doc = (route.does.__doc__ or "").strip()
     if doc:
         about["description"] = " ".join(doc.split())
-    if route.body is not None:
+    if route.body is bytes:
+        about["requestBody"] = {"required": True, "content": {BYTES: {"schema": {}}}}
+    elif route.body is not None:
         content = {JSON: {"schema": by_kind[str(route.body)]}}
         about["requestBody"] = {"required": True, "content": content}
     if route.roles is not None:

@@ -79,6 +79,22 @@ class TheCatalogue(Page):
         self.render("catalogue.html", title="Catalogue", room="/catalogue")
 
 
+class Import(Page):
+    """A table becomes readings: its file, how it is laid out, a dry run, the import."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("import.html", title="Import", room="/import")
+
+
+class Audit(Page):
+    """Verification, what was known when, and exports."""
+
+    def get(self) -> None:
+        """The frame."""
+        self.render("audit.html", title="Audit", room="/audit")
+
+
 class WayIn(Guarded):
     """Where people log in."""
 

@@ -46,6 +46,10 @@ class RecordReader(Browser):
             return require_version(self.catalogue_now().version, made_from)
         return put_catalogue(string_of(self._dsn), body, made_from=made_from, actor=actor)
 
+    def dsn(self) -> str:
+        """The connection string, asked for now."""
+        return string_of(self._dsn)
+
     def prove(
         self, anchor: Anchor, key: str, device: str, metric: str, ts_us: int, which: int
     ) -> Proven:

@@ -58,7 +58,7 @@ async def rejects(call: Call) -> shape.RejectPage:
     shown = [
         shape.RejectEntry(
             one.recorded_at, one.shard_id, str(one.sequence), one.element, one.code, one.reason,
-            one.data,
+            one.data, one.name, one.replayed,
         )
         for one in found[: query.limit]
     ]  # fmt: skip
@@ -138,6 +138,26 @@ async def put_catalogue(call: Call) -> CatalogueKept:
     return CatalogueKept(kept)
 
 
+class AtQuery(Query):
+    """A moment."""
+
+    at: Moment
+
+
+class LedgerSize(Struct, frozen=True):
+    """How many leaves the log had at a moment: what `as_of` takes."""
+
+    at: int
+    size: shape.Tally
+
+
+async def ledger_at(call: Call) -> LedgerSize:
+    """The size that the log had at a moment, so that readings can be asked for as of then."""
+    at = call.query.at
+    size = await call.services.record.ask(lambda a: a.log_size_at(at))
+    return LedgerSize(at, size)
+
+
 async def ledger(call: Call) -> shape.LedgerState:
     """The log's size and its newest signed note."""
     found = await call.services.record.ask(lambda a: a.noted())
@@ -184,6 +204,8 @@ ROUTES = (
           CatalogueKept, body=CatalogueChange, body_bytes_max=CATALOGUE_BYTES_MAX,
           statuses=(409,)),
     Route("GET", "/api/v1/ledger", ledger, ALL, "The log and its newest note", shape.LedgerState),
+    Route("GET", "/api/v1/ledger/size", ledger_at, ALL, "The log's size at a moment", LedgerSize,
+          AtQuery),
     Route("GET", "/api/v1/proof", proof, AUDITING, "The proof of one reading", ProofBody,
           ProofQuery, statuses=(404, 409)),
 )  # fmt: skip

@@ -280,7 +280,10 @@ class AlarmLoad(Struct, frozen=True):
 
 
 class RejectEntry(Struct, frozen=True):
-    """Input that did not become a reading; `data` is base64."""
+    """Input that did not become a reading; `data` is base64.
+
+    `replayed`: somebody has sent it again, or tried.
+    """
 
     recorded: int
     shard: str
@@ -289,6 +292,8 @@ class RejectEntry(Struct, frozen=True):
     code: str
     reason: str
     data: bytes
+    name: str
+    replayed: bool
 
 
 class RejectPage(Struct, frozen=True):

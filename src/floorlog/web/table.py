@@ -2,7 +2,18 @@
 
 from typing import Any
 
-from floorlog.web import alarms, downloads, live, login, prometheus, reads, records
+from floorlog.web import (
+    alarms,
+    downloads,
+    imports,
+    live,
+    login,
+    prometheus,
+    reads,
+    records,
+    replays,
+    work,
+)
 from floorlog.web.openapi import document
 from floorlog.web.route import Call, Route
 
@@ -17,6 +28,9 @@ ROUTES: tuple[Route, ...] = (
     *reads.ROUTES,
     *alarms.ROUTES,
     *records.ROUTES,
+    *replays.ROUTES,
+    *imports.ROUTES,
+    *work.ROUTES,
     *downloads.ROUTES,
     *live.ROUTES,
     *login.ROUTES,

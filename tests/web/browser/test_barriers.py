@@ -21,6 +21,8 @@ PAGES = {
     "/explore#series=hot%09temperature": "document.querySelector('.plot .dot')",
     "/record": "document.querySelector('#ledger dd')",
     "/catalogue": "document.getElementById('body').value",
+    "/audit": "document.querySelector('#devices label')",
+    "/import": "document.getElementById('zones').options.length",
     "/nowhere": "document.querySelector('h1')",
 }
 

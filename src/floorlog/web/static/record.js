@@ -1,6 +1,6 @@
 // What was signed, refused, lost and done.
 
-import { ask } from "./api.js";
+import { act, ask, session } from "./api.js";
 import { follow } from "./feed.js";
 import { Model } from "./model.js";
 import { make, write } from "./tile.js";
@@ -102,9 +102,77 @@ function received(base64) {
   return make("code", "", text + (bytes.length > BYTES_SHOWN ? ` … ${count(bytes.length)} bytes` : ""));
 }
 
+// ── one reject: looked at, mended, sent again ────────────────────────────────────────────────
+
+function opener(one) {
+  const button = make("button", "more", one.replayed ? "Sent again …" : "Look …");
+  button.type = "button";
+  button.setAttribute("aria-label", `Look at reject ${one.name}`);
+  button.addEventListener("click", () => open(one.name).catch((error) => write(element("rejects-empty"), error.message)));
+  return button;
+}
+
+const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+const encode = (bytes) => btoa(Array.from(bytes, (one) => String.fromCharCode(one)).join(""));
+
+// The bytes as text where they are; null where sending the text would not send them.
+function textOf(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    // A field for text changes ends of lines, and takes no zeros.
+    return /[\r\0]/.test(text) ? null : text;
+  } catch { return null; }
+}
+
+let looked = null;
+
+async function open(name) {
+  const found = await ask(`rejects/${name}`);
+  const { role } = await session;
+  looked = { ...found, plain: textOf(decode(found.data)) };
+  write(element("reject-title"), `Reject ${found.name}`);
+  write(element("reject-why"), `${found.code}: ${found.reason}. Stored ${time(found.recorded, model.now())}; record ${found.sequence} of ${found.shard}${found.element < 0 ? "" : `, element ${found.element}`}.`);
+  write(element("reject-mend"), `To mend it: ${found.mend}.`);
+  write(element("reject-text"), found.text);
+  const events = found.events.map((one) => make("li", "", `${time(one.recorded, model.now())} ${one.action} by ${one.actor}${one.detail.reason ? `: ${one.detail.reason}` : ""}${one.detail.says ? `: ${one.detail.says}` : ""}${one.detail.shard ? `: record ${one.detail.sequence} of ${one.detail.shard}` : ""}`));
+  element("reject-events").replaceChildren(...(events.length ? events : [make("li", "", "Nothing yet.")]));
+  const may = role === "engineer" || role === "admin";
+  element("reject-act").hidden = element("resend-do").hidden = !may;
+  element("mended").value = looked.plain ?? "";
+  element("mended-for").hidden = looked.plain === null;
+  element("mended-not").hidden = looked.plain !== null;
+  element("resend-reason").value = "";
+  element("again").checked = false;
+  element("again-for").hidden = !found.events.length;
+  write(element("resend-fault"), "");
+  const dialog = element("reject");
+  if (!dialog.open) { dialog.returnValue = "cancel"; dialog.showModal(); }
+}
+
+element("resend").addEventListener("submit", async (event) => {
+  if (event.submitter?.value !== "do") return;
+  event.preventDefault();
+  element("resend-do").disabled = true;
+  write(element("resend-fault"), "");
+  try {
+    const text = element("mended").value;
+    const body = { reason: element("resend-reason").value, again: element("again").checked };
+    if (looked.plain !== null && text !== looked.plain) body.data = encode(new TextEncoder().encode(text));
+    const sent = await act(`rejects/${looked.name}/replay`, body);
+    await open(looked.name);
+    write(element("said"), `sent again as record ${sent.sequence} of ${sent.shard}`);
+    rejects.load();
+    audit.load();
+  } catch (error) {
+    write(element("resend-fault"), error.message);
+  } finally {
+    element("resend-do").disabled = false;
+  }
+});
+
 const rejects = new List("rejects", () => ({ code: element("code").value || undefined }), "rejects", (one, now) => [
   time(one.recorded, now), make("code", "", one.code), one.reason,
-  `${one.shard.replace(/^shardId-0*(?=\d)/, "")}, ${one.sequence}${one.element < 0 ? "" : ` [${one.element}]`}`, received(one.data),
+  `${one.shard.replace(/^shardId-0*(?=\d)/, "")}, ${one.sequence}${one.element < 0 ? "" : ` [${one.element}]`}`, received(one.data), opener(one),
 ]);
 const gaps = new List("gaps", () => ({}), "gaps", (one, now) => [
   time(one.recorded, now), one.shard.replace(/^shardId-0*(?=\d)/, ""), time(one.begin, now), time(one.end, now), one.cause,

@@ -44,7 +44,7 @@ export function bytes(value) {
   return `${withDecimals(value, value < 10 && step ? 1 : 0)} ${units[step]}`;
 }
 
-function zone(date) {
+export function zone(date = new Date()) {
   const minutes = -date.getTimezoneOffset();
   if (minutes === 0) return "UTC";
   const size = Math.abs(minutes);
