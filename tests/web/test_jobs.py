@@ -26,7 +26,7 @@ EVE = Identity("p-000000000003", Role.VIEWER)
 LAYOUT = Layout(0, "d", [ValueLayout(1, "m")])
 VERIFIED = (
     '{"of":"verified","ok":true,"readings":1,"entries":1,"wrong":[],"wrong_count":0,"anchored":1,'
-    '"unanchored_seconds":0,"key":"k","is_part":false,"says":"intact"}'
+    '"unanchored_seconds":0,"key":"k","partial":false,"says":"intact"}'
 )
 
 

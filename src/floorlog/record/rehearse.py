@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from floorlog.core.catalogue import Catalogue
-from floorlog.core.pipeline import Draft, Outcome, Pipeline
+from floorlog.core.draft import Draft, Outcome
+from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Registered
 from floorlog.core.reading import Kind, Record
 from floorlog.core.series import KnownSeries

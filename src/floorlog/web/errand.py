@@ -114,7 +114,7 @@ class Verified(Struct, frozen=True, tag_field="of", tag="verified"):
     anchored: Tally
     unanchored_seconds: float
     key: str
-    is_part: bool
+    partial: bool
     says: str
 
 

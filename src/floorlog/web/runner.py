@@ -21,11 +21,12 @@ from floorlog.config import Settings
 from floorlog.core.backtest import Found, Judge, Report, Summary
 from floorlog.core.catalogue import Catalogue
 from floorlog.errors import FloorlogError, InputError
-from floorlog.record.anchor import Anchor, Signer, open_anchor, open_signer
+from floorlog.record.anchor import Anchor, open_anchor
 from floorlog.record.backtest import backtest, present_catalogue
 from floorlog.record.export import Asked, export
 from floorlog.record.intake import take_in
 from floorlog.record.rehearse import rehearse
+from floorlog.record.signing_key import signer_at_hand
 from floorlog.record.verify import verify
 from floorlog.source.csv_layout import first_cells, layout_of, mapping_of
 from floorlog.source.csv_shape import Wishes, device_of, guess
@@ -72,7 +73,7 @@ def _settings(ground: room.Ground) -> Settings:
     """Of these, only what anchors ask for."""
     return Settings(
         stream=ground.stream, redis="", db_secret="", region=ground.region,
-        anchor=ground.anchor, anchor_days=ground.anchor_days,
+        anchor=ground.anchor, anchor_days=ground.anchor_days, signing_key=ground.signing_key,
     )  # fmt: skip
 
 
@@ -90,14 +91,15 @@ def _verify(ground: room.Ground, asked: room.Verify, tell: Tell) -> room.Verifie
     lines = found.as_text().splitlines()[len(found.wrong) :]
     return room.Verified(
         found.ok, found.readings, found.entries, wrong, found.wrong_count, found.anchored,
-        found.unanchored_seconds, found.key, found.is_part, "\n".join(lines),
+        found.unanchored_seconds, found.key, found.partial, "\n".join(lines),
     )  # fmt: skip
 
 
 def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exported:
     place = Path(asked.place)
     folder = place.with_suffix("")
-    signer = _signer(ground)
+    anchor = _anchor(ground)
+    signer = signer_at_hand(_settings(ground), anchor)
     parts: list[str | None] = list(asked.devices) or [None]
     folders = [_folder(*each) for each in enumerate(asked.devices, 1)] if len(parts) > 1 else []
     done = []
@@ -116,7 +118,7 @@ def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exporte
 
             span = Asked(asked.begin, asked.end, device)
             done.append(
-                export(ground.dsn, _anchor(ground), ground.key, span, target, signer=signer,
+                export(ground.dsn, anchor, ground.key, span, target, signer=signer,
                        tell=step)
             )  # fmt: skip
         files = _archive(folder, place)
@@ -138,12 +140,6 @@ def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exporte
 def _folder(number: int, device: str) -> str:
     """The folder of one device, in letters that every system takes."""
     return f"{number:03}-{re.sub('[^A-Za-z0-9.-]+', '_', device)[:60]}"
-
-
-def _signer(ground: room.Ground) -> Signer | None:
-    """The log's own key, where it is at hand; else the manifest stays unsigned."""
-    path = Path(ground.signing_key)
-    return open_signer(path, may_create=False) if ground.signing_key and path.exists() else None
 
 
 def _archive(folder: Path, place: Path) -> int:
@@ -277,6 +273,8 @@ def main() -> None:
         say(carry_out(order.ground, order.errand, tell))
     except FloorlogError as error:
         say(room.Failed(" ".join(str(error).split())))
+    except OSError as error:
+        say(room.Failed(f"{error.filename or 'a file'}: {error.strerror}"))
     sys.stdout.buffer.flush()
     os._exit(0)  # not waiting for the thread that reads
 

@@ -26,7 +26,7 @@ function verdict(found, job) {
   place.toggleAttribute("data-wrong", !found.ok);
   const when = `${time(job.ended, model.now())}, by ${job.actor}`;
   write(place, found.ok
-    ? `${found.is_part ? "What there is of the part is intact" : "Intact"}: ${count(found.readings)} readings in ${count(found.entries)} batches. ${when}`
+    ? `${found.partial ? "What there is of the part is intact" : "Intact"}: ${count(found.readings)} readings in ${count(found.entries)} batches. ${when}`
     : `Not intact: ${count(found.wrong_count)} things are wrong. ${when}`);
   write(element("verified"), found.says);
   rows(element("wrong"), found.wrong.map((one) => [
