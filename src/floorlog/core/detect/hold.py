@@ -159,7 +159,9 @@ class _Steps:
         """Open findings that turn out to be worth more, or something else: ended, begun anew."""
         assert self.part is not None
         found = []
-        for place in np.flatnonzero(on & (self.score[part] > hold["peak"])).tolist():
+        higher = self.score[part] > hold["peak"]
+        differs = self.part[part] != hold["part"]
+        for place in np.flatnonzero(on & (differs | higher)).tolist():
             at = part.start + place
             score = float(self.score[at])
             grade = self.detector.grade
@@ -170,7 +172,8 @@ class _Steps:
             now, value = int(self.ts[at]), float(self.value[at])
             done = ended(self.detector, hold, place, now, value, OTHER if named else WORSE)
             found.append(replace(done, row=int(self.row[at])))
-            hold["start"][place], hold["peak"][place] = now, score
+            hold["start"][place] = now
+            hold["peak"][place] = max(score, float(hold["peak"][place]))
             hold["expected"][place], hold["part"][place] = self.expected[at], self.part[at]
             found.append(self._begun(hold, part, place))
         return found

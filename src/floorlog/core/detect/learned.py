@@ -46,6 +46,8 @@ GATE = 1.0 / 8.0
 """How much slower is learned inside a finding."""
 SEEN = 2.5
 """A score from which on a level that the slow view finds is the quick one's."""
+NAMED_WITHIN = 8.0
+"""Blocks in which a finding may get the name of what lasts, though that is not as rare."""
 OFF_DELAY_S = 60.0
 OFF_DELAY_READINGS = 40.0
 RARE_MAX = 6
@@ -116,6 +118,7 @@ class Learned(Detector):
     """
 
     name = "unusual"
+    version = 2
     learned = True
     severity = 1
 
@@ -128,7 +131,7 @@ class Learned(Detector):
             **gathering.FIELDS,
             "score": "f8",  # of the last block
             "raised": "f8",  # how much the threshold is
-            "held": "f8",  # 1: inside a finding
+            "held": "f8",  # blocks since a finding began that goes on; 0 = inside none
             "since": "f8",  # blocks since a pause
             "scores": f"f8:{len(self.views)}",
         }
@@ -136,7 +139,7 @@ class Learned(Detector):
             fields |= {f"{view.name}.{field}": kind for field, kind in view.memory.items()}
             fields |= {_tail(view.name, field): kind for field, kind in calibrate.FIELDS.items()}
         self.memory = fields  # type: ignore[misc]  # as its views need
-        self.lasting = np.array([view.lasting for view in self.views])
+        self._lasting = [at for at, view in enumerate(self.views) if view.lasting]
         self.leveller = next((name for name in self.parts if name == "shift"), None)
         self._single = self.parts.index("spike") if "spike" in self.parts else None
 
@@ -187,7 +190,7 @@ class Learned(Detector):
 
     def renames(self, part: int, other: int) -> bool:
         """A view of what lasts gives its name to what a passing one began."""
-        return bool(self.lasting[other] and not self.lasting[part])
+        return other in self._lasting and part not in self._lasting
 
     def ready(self, memory: Memory) -> Flags:
         """Enough blocks."""
@@ -230,7 +233,10 @@ class Learned(Detector):
             return
         rank, place = rank[worth], place[worth]
         some = {name: column[rank] for name, column in tail.items()}
-        score = calibrate.score(some, far[worth], view.floor, view.trusted) - memory["day"][rank]
+        score = (
+            calibrate.score(some, far[worth], view.floor, view.trusted, light=True)
+            - memory["day"][rank]
+        )
         ready = (_ready(memory) & (memory["anew"] == 0.0))[rank]
         answer.stay[place] |= (score >= stay[rank]) & ready
         on = (score >= (_least(memory, self.note) + memory["raised"])[rank]) & ready
@@ -251,11 +257,13 @@ class Learned(Detector):
         np.maximum(lowered, 0.0, out=memory["raised"])
         top = np.full(len(place), -SCORE_MAX)
         lead, expected = np.zeros(len(place), np.int8), block.level
+        levels: dict[int, Floats] = {}
         for which, view in enumerate(self.views):
             mine = {field: memory[f"{view.name}.{field}"] for field in view.memory}
             stat, wanted, new = view.measure(block, mine)
             tail = {field: memory[_tail(view.name, field)] for field in calibrate.FIELDS}
-            score = calibrate.score(tail, stat, view.floor, view.trusted)
+            light = which == self._single
+            score = calibrate.score(tail, stat, view.floor, view.trusted, light=light)
             calibrate.learn(tail, *(view.telling(mine) or (stat, new)), gate)
             kept = memory["scores"][which]
             np.copyto(kept, score, where=True if new is None else new)
@@ -263,7 +271,12 @@ class Learned(Detector):
             top = np.where(better, score, top)
             lead = np.where(better, np.int8(which), lead)
             expected = np.where(better, wanted, expected)
-        self._prefer(memory, lead)
+            if view.lasting:
+                levels[which] = wanted
+        least = _least(memory, self.note)
+        known = self._prefer(memory, lead, least + memory["day"])
+        for which, wanted in levels.items():
+            np.copyto(expected, wanted, where=known & (lead == which))
         score = memory["scores"].max(axis=0) - memory["day"]
         memory["score"][:] = score
         memory["since"] += 1.0
@@ -273,30 +286,51 @@ class Learned(Detector):
         answer.stay[place] |= stay
         answer.score[place] = np.maximum(answer.score[place], score)
         top -= memory["day"]
-        on = (top >= _least(memory, self.note) + memory["raised"]) & ready
+        on = ((top >= least + memory["raised"]) | (known & _young(memory))) & ready
         some = np.flatnonzero(on)
         if len(some):
             answer.begin(place[some], top[some], expected[some], lead[some])
             answer.scores[:, place[some]] = memory["scores"][:, some]
-        begun = (on | (memory["spiked"] > 0.0)) & (memory["held"] == 0.0)
+        inside = memory["held"] > 0.0
+        begun = (on | (memory["spiked"] > 0.0)) & ~inside
         memory["raised"] += begun * RAISE
-        memory["held"][:] = begun | ((memory["held"] > 0.0) & stay)
+        memory["held"][:] = np.where(begun | (inside & stay), memory["held"] + 1.0, 0.0)
         gathering.clear(memory)
         if self.leveller is not None:
             for name, column in zip(LEVEL_FIELDS, answer.levels, strict=True):
                 column[place] = memory[f"{self.leveller}.{name}"]
 
-    def _prefer(self, memory: Memory, lead: NDArray[np.int8]) -> None:
-        """What the quick view of levels sees as well is its own: a step also moves slow means."""
-        if not {"shift", "drift"} <= set(self.parts):
-            return
-        quick, slow = self.parts.index("shift"), self.parts.index("drift")
-        np.copyto(lead, quick, where=(lead == slow) & (memory["scores"][quick] >= SEEN))
+    def _prefer(self, memory: Memory, lead: NDArray[np.int8], least: Floats) -> Flags:
+        """Let a view of what lasts lead where it alone would do; where that is so.
+
+        What the quick view of levels sees as well as the slow one is its own: a step also moves
+        slow means.
+        """
+        if not self._lasting:
+            return np.zeros(len(lead), np.bool_)
+        scores = memory["scores"]
+        which = self._lasting[0]
+        top, best = scores[which], np.full(len(lead), which, np.int8)
+        for which in self._lasting[1:]:
+            better = scores[which] > top
+            if self.leveller is not None:
+                better &= scores[self._lasting[0]] < SEEN
+            top = np.where(scores[which] > top, scores[which], top)
+            best = np.where(better, np.int8(which), best)
+        known: Flags = top >= least
+        np.copyto(lead, best, where=known)
+        return known
 
 
 def _ready(memory: Memory) -> Flags:
     enough: Flags = (memory["blocks"] >= BLOCKS_MIN) & (memory["since"] >= SINCE_MIN)
     return enough
+
+
+def _young(memory: Memory) -> Flags:
+    """Inside a finding that may still turn out to be something else."""
+    young: Flags = (memory["held"] > 0.0) & (memory["held"] <= NAMED_WITHIN)
+    return young
 
 
 def _least(memory: Memory, threshold: float) -> Floats:

@@ -1,5 +1,7 @@
 """Shift: the level of now against the levels of before."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from floorlog.core.detect.block import Block
@@ -13,42 +15,46 @@ NEAR = 2.5  # … until the level is back to here
 FLOOR = 0.1
 """The scale is at least this part of the slow scale."""
 APART_MAX = 1e140
-FROZEN_MAX = 64.0  # or for so many windows: then it is a new normal, and learned afresh
+FROZEN_MAX = 64.0  # windows of a level that is far: then it is a new normal, and learned afresh
+AS_BEFORE = 2.5
+"""In scales: so near the windows of before must the first one after a pause be."""
+COMPARED_MIN = 8.0  # windows, before a pause, that one after it can be held against
 
 
 class Shift:
     """The mean of the newest window, far from those of the 64 windows before.
 
-    Windows of 16 readings (shift) or of 96 (drift). Scale: the windows' standard deviation,
-    floored by a part of the slow scale and of the smallest step. While the level is far, the
-    windows remembered stand still, so that a fault is not learned and its end is no new shift;
-    after 64 windows it is a new normal. Source: two-window change detection (Kifer, Ben-David and
-    Gehrke, VLDB 2004) with gated adaptation.
+    Windows of 16 readings. Scale: the windows' standard deviation, floored by a part of the slow
+    scale and of the smallest step. While the level is far, the windows remembered stand still, so
+    that a fault is not learned and its end is no new shift; after 64 windows it is a new normal.
+    After a pause the first window says whether the level is as before; if not, it is a new normal
+    at once. Source: two-window change detection (Kifer, Ben-David and Gehrke, VLDB 2004) with gated
+    adaptation.
     """
 
+    name = "shift"
     floor = (3.0, 0.7)
     trusted = 64.0
     lasting = True
+    memory: ClassVar[dict[str, str]] = {
+        "now": "f8",  # weighted mean of the newest blocks, as sharp as a window
+        "sum": "f8",
+        "tick": "f8",
+        "newest": "f8",  # the last whole window, not yet remembered
+        "has_newest": "f8",
+        "count": "f8",
+        "window": f"f8:{WINDOWS}",
+        "mean": "f8",
+        "scale": "f8",
+        "wary": "f8",  # 1: since a pause no window has shown whether the level is as before
+        "frozen": "f8",  # windows since the level was found far; 0 = it is not
+        "far": "f8",  # the statistic of the last block
+        "farthest": "f8",  # since the level is far
+    }
 
-    def __init__(self, name: str, every: int, phrase: str) -> None:
+    def __init__(self, every: int) -> None:
         """`every`: blocks in a window."""
-        self.name = name
         self.every = every
-        self._phrase = phrase
-        self.memory = {
-            "now": "f8",  # weighted mean of the newest blocks, as sharp as a window
-            "sum": "f8",
-            "tick": "f8",
-            "newest": "f8",  # the last whole window, not yet remembered
-            "has_newest": "f8",
-            "count": "f8",
-            "window": f"f8:{WINDOWS}",
-            "mean": "f8",
-            "scale": "f8",
-            "frozen": "f8",  # windows since the level was found far; 0 = it is not
-            "far": "f8",  # the statistic of the last block
-            "farthest": "f8",  # since the level is far
-        }
 
     def telling(self, memory: Memory) -> tuple[Floats, Flags] | None:
         """Once a window; of a time when the level was far its farthest, once it is over.
@@ -63,17 +69,15 @@ class Shift:
 
     def phrase(self) -> str:
         """What is unusual."""
-        return self._phrase
+        return "a new level"
 
     def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
         """The distance of the level from the windows before, in their scales."""
         now, count = memory["now"], memory["count"]
         self._begin(block, memory)
         now += (block.mean - now) * (2.0 / (self.every + 1.0))
-        floor = np.maximum(block.unit * FLOOR, 1e-290)
-        few = np.sqrt(np.maximum(count - 1.0, 0.0) / (count + 1.0))
-        z = np.abs(now - memory["mean"]) / np.maximum(memory["scale"], floor) * few
-        ready = count >= WINDOWS_MIN
+        ready = (count >= WINDOWS_MIN) & (memory["wary"] == 0.0)
+        z = _apart(now, memory, np.maximum(block.unit * FLOOR, 1e-290))
         stat = np.where(ready, np.minimum(z, SCORE_MAX), 0.0)
         memory["far"][:] = stat
         frozen = memory["frozen"]
@@ -94,11 +98,12 @@ class Shift:
         return stat, expected, ready
 
     def _begin(self, block: Block, memory: Memory) -> None:
-        """After a pause the level is taken as it is."""
+        """After a pause the level is taken as it is, until a window shows whether it is another."""
         if block.anew.any():
             np.copyto(memory["now"], block.mean, where=block.anew)
-            for name in ("sum", "tick", "has_newest", "count", "frozen"):
+            for name in ("sum", "tick", "has_newest", "frozen", "farthest"):
                 np.copyto(memory[name], 0.0, where=block.anew)
+            np.copyto(memory["wary"], 1.0, where=block.anew)
 
     def _window(self, stat: Floats, memory: Memory) -> None:
         """Windows end: the last but one is remembered, unless the level is far."""
@@ -109,22 +114,37 @@ class Shift:
         was = frozen > 0.0
         over = was & (frozen > FROZEN_MAX)
         frozen[:] = np.where(was & (stat >= NEAR) & ~over, frozen + 1.0, 0.0)
-        np.copyto(count, 0.0, where=over)
+        wary = memory["wary"] > 0.0
+        other = (_apart(mean, memory, 1e-290) >= AS_BEFORE) | (count < COMPARED_MIN)
+        np.copyto(count, 0.0, where=over | (wary & other))
+        memory["wary"][:] = 0.0
         np.copyto(has, 0.0, where=was)
         push = (has > 0.0) & ~was
-        everyone = np.arange(len(mean))
-        slot = (count - np.floor(count * (1.0 / WINDOWS)) * WINDOWS).astype(np.intp)
-        window = memory["window"]
-        window[slot, everyone] = np.where(push, memory["newest"], window[slot, everyone])
-        count += push
+        self._remember(push, memory)
         np.copyto(memory["newest"], mean, where=~was)
         np.copyto(has, 1.0, where=~was)
+
+    def _remember(self, push: Flags, memory: Memory) -> None:
+        """Take the newest whole windows in where they are to be pushed, and sum all up anew."""
+        count, window = memory["count"], memory["window"]
+        everyone = np.arange(len(count))
+        slot = (count - np.floor(count * (1.0 / WINDOWS)) * WINDOWS).astype(np.intp)
+        window[slot, everyone] = np.where(push, memory["newest"], window[slot, everyone])
+        count += push
         there = np.arange(float(WINDOWS))[:, None] < count
         size = np.maximum(np.minimum(count, WINDOWS), 1.0)
         middle = _sum(np.where(there, window, 0.0)) / size
         apart = np.where(there, np.minimum(np.abs(window - middle), APART_MAX), 0.0)
         np.copyto(memory["mean"], middle, where=push)
         np.copyto(memory["scale"], np.sqrt(_sum(apart * apart) / size), where=push)
+
+
+def _apart(level: Floats, memory: Memory, floor: Floats | float) -> Floats:
+    """How far a level is from the windows, in their scales; less while they are few."""
+    count = memory["count"]
+    few = np.sqrt(np.maximum(count - 1.0, 0.0) / (count + 1.0))
+    far: Floats = np.abs(level - memory["mean"]) / np.maximum(memory["scale"], floor) * few
+    return far
 
 
 def _sum(table: Floats) -> Floats:
