@@ -84,3 +84,14 @@ def test_units_and_expectations_come_later():
     learning = [SeriesName(1, "a", "level", Kind.NUMBER, "bar", is_learning=True)]
     (changed,) = [one for one in board.take_names(learning, Catalogue()) if one.device == "a"]
     assert changed.is_learning
+
+
+def test_sparks_are_few_and_of_numbers():
+    """A value each ten seconds or more, the newest thirty of each series; states have none."""
+    board = Board()
+    board.take_values([last(0, "running", "s")])
+    for second in range(1000):
+        board.take_values([last(second * 1_000_000, float(second))])
+    (spark,) = board.sparks.values()
+    assert list(spark.values) == [float(second) for second in range(700, 1000, 10)]
+    assert spark.ts == 990_000_000

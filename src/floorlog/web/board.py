@@ -1,5 +1,6 @@
 """What the page shows, as this process knows it: series with their last values, and findings."""
 
+from array import array
 from collections.abc import Iterable
 
 import msgspec
@@ -14,6 +15,9 @@ SERIES_MAX = 20_000
 OPEN_MAX = 5_000
 ENDED_MAX = 100
 NOT_NORMAL = tuple(str(state) for state in State if state is not State.NORMAL)
+
+SPARK_US = 10_000_000
+SPARK_POINTS = 30
 
 Name = tuple[str, str]
 Value = tuple[int, int, int, int, float | str]
@@ -78,6 +82,25 @@ class Alarm(msgspec.Struct, frozen=True):
     grouped: str = ""
 
 
+class Spark:
+    """What one series of numbers was lately: a value each ten seconds or more, at most thirty."""
+
+    __slots__ = ("ts", "values")
+
+    def __init__(self) -> None:
+        self.ts = -SPARK_US
+        self.values = array("f")
+
+    def take(self, ts: int, value: float) -> None:
+        """A value, which counts where the last one that did is old enough."""
+        if ts - self.ts < SPARK_US:
+            return
+        self.ts = ts
+        self.values.append(value)
+        if len(self.values) > SPARK_POINTS:
+            del self.values[0]
+
+
 class Board:
     """Series, values and findings; every change says what there is to tell.
 
@@ -87,6 +110,7 @@ class Board:
     def __init__(self) -> None:
         self.series: list[Description] = []
         self.values: dict[int, Value] = {}
+        self.sparks: dict[int, Spark] = {}
         self.findings: dict[tuple[str, str, str, int], Shown] = {}
         self.alarms: dict[AlarmName, Alarm] = {}
         self.knows_alarms = False
@@ -112,7 +136,15 @@ class Board:
                 value = (at, last.ts, last.seen_s, last.quality, last.value)
                 self.values[at] = value
                 moved.append(value)
+                if isinstance(last.value, float):
+                    self._spark(at).take(last.ts, last.value)
         return added, moved
+
+    def _spark(self, at: int) -> Spark:
+        found = self.sparks.get(at)
+        if found is None:
+            found = self.sparks[at] = Spark()
+        return found
 
     def take_names(self, series: Iterable[SeriesName], catalogue: Catalogue) -> list[Description]:
         """Units and expectations; returns the descriptions that changed."""

@@ -10,7 +10,7 @@ from floorlog.core.reading import MICROSECONDS, Kind
 from floorlog.core.reading import Counts as Counted
 from floorlog.store.browser import CorrectedValue
 from floorlog.web import shape
-from floorlog.web.board import Shown
+from floorlog.web.board import SPARK_US, Shown
 from floorlog.web.page import after, page_of, place_of
 from floorlog.web.role import ALL
 from floorlog.web.route import MOMENT_US_MAX, Call, Cursor, Limit, Moment, Name, Query, Route
@@ -49,6 +49,15 @@ async def last(call: Call) -> shape.LastValues:
     """`values` rows: index of the series, ts (µs UTC), seen_s, quality, value."""
     whole = call.services.feed.whole()
     return shape.LastValues(whole["now"], whole["series"], whole["values"], whole["cache"])
+
+
+async def recent(call: Call) -> shape.Recent:
+    """What series of numbers were lately, as this process saw it since it began."""
+    sparks = call.services.feed.board.sparks
+    rows = [
+        (at, one.ts, [float(f"{value:.4g}") for value in one.values]) for at, one in sparks.items()
+    ]
+    return shape.Recent(SPARK_US, rows)
 
 
 class WindowQuery(Query):
@@ -270,6 +279,7 @@ ROUTES = (
     Route("GET", "/api/v1/health", health, None, "Whether record and cache answer", shape.Pulse,
           statuses=(503,)),
     Route("GET", "/api/v1/last", last, ALL, "Every series with its last value", shape.LastValues),
+    Route("GET", "/api/v1/recent", recent, ALL, "What series were lately", shape.Recent),
     Route("GET", "/api/v1/anomalies", anomalies, ALL, "Anomalies of a window", shape.Findings,
           WindowQuery),
     Route("GET", "/api/v1/status", status, ALL, "Counts in total and by shard", shape.Counts),

@@ -37,6 +37,17 @@ class LastValues(Struct, frozen=True):
     cache: str | None
 
 
+class Recent(Struct, frozen=True):
+    """What series of numbers were lately.
+
+    Rows: index of the series, time of the newest value, values at least `step_us` apart, the oldest
+    first, rounded to what a small picture shows.
+    """
+
+    step_us: int
+    rows: list[tuple[int, int, list[float]]]
+
+
 class Findings(Struct, frozen=True):
     """Anomalies, newest first; `end` is null while they last."""
 

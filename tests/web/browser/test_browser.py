@@ -90,6 +90,8 @@ def test_values_move_in_place_and_go_stale(plant, page, shop, tab):
     tab.until("window.kept.textContent.includes('66.6')")
     assert tab.evaluate("window.kept.isConnected")
     assert not tab.evaluate("'stale' in window.kept.querySelectorAll('.row')[1].dataset")
+    plant.commit([(row, now_us() + 11_000_000, 67.0)])  # far enough from the one before to be drawn
+    tab.until("window.kept.querySelectorAll('.spark polyline').length === 1")
     # The clock of the page's model goes on by two minutes, and nothing comes.
     tab.evaluate("(() => { const now = Date.now; Date.now = () => now() + 120000; })()")
     tab.evaluate("1")

@@ -5,6 +5,8 @@ import { brief, number, symbol } from "./words.js";
 const UNKNOWN_INTERVAL_S = 20;
 const INTERVALS = 3;
 const STALE_S_MIN = 10;
+const SPARK_US = 10e6;
+const SPARK_POINTS = 30;
 
 export class Model {
   constructor() { this.reset(); }
@@ -16,6 +18,7 @@ export class Model {
     this.findings = new Map(); // key → finding
     this.open = new Map(); // device → metric → open findings
     this.alarms = new Map(); // key → alarm; normal ones are not kept
+    this.sparks = new Map(); // index → { ts, values }: a value each ten seconds or more
     this.offset = 0; // server's clock minus ours, µs
   }
 
@@ -40,10 +43,25 @@ export class Model {
     const touched = new Set();
     for (const value of values) {
       this.values.set(value[0], value);
+      if (typeof value[4] === "number") this.spark(value[0], value[1], value[4]);
       const one = this.series[value[0]];
       if (one) touched.add(one.device);
     }
     return touched;
+  }
+
+  spark(i, ts, value) {
+    let spark = this.sparks.get(i);
+    if (!spark) this.sparks.set(i, (spark = { ts: -SPARK_US, values: [] }));
+    if (ts - spark.ts < SPARK_US) return;
+    spark.ts = ts;
+    spark.values.push(value);
+    if (spark.values.length > SPARK_POINTS) spark.values.shift();
+  }
+
+  // What the server saw before this page was opened.
+  remember({ rows }) {
+    for (const [i, ts, values] of rows) this.sparks.set(i, { ts, values });
   }
 
   find(findings) {

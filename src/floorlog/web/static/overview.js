@@ -1,5 +1,6 @@
 // The overview: what needs attention first, then the rest by name; updated in place.
 
+import { ask } from "./api.js";
 import { follow } from "./feed.js";
 import { Findings } from "./findings.js";
 import { Health } from "./health.js";
@@ -136,6 +137,8 @@ follow(model, {
     regroupAt = 0;
     findings.show(model);
     soon();
+    // After the first picture: it is not needed for what is abnormal now.
+    ask("recent").then((found) => { model.remember(found); for (const name of model.devices.keys()) dirty.add(name); soon(); }, () => {});
   },
   touched(names, kind, content) {
     for (const name of names) dirty.add(name);

@@ -3,6 +3,9 @@
 import { scale } from "./model.js";
 import { age, number, symbol, time } from "./words.js";
 
+const SVG = "http://www.w3.org/2000/svg";
+const POINTS = 30;
+
 function make(tag, name, text) {
   const node = document.createElement(tag);
   if (name) node.className = name;
@@ -27,13 +30,17 @@ class Row {
     this.inside = make("span", "in");
     this.at = make("span", "at");
     this.bar.append(this.inside, this.at);
+    this.spark = make("dd", "spark");
+    this.spark.setAttribute("aria-hidden", "true");
+    this.line = null; // made when there is something to draw
+    this.drawn = null;
     this.value = make("dd", "value");
     this.said = document.createTextNode("");
     this.unit = make("small");
     this.value.append(this.said, this.unit);
     this.age = make("dd", "age");
     this.why = make("dd", "why");
-    this.node.append(this.name, this.value, this.age, this.bar, this.why);
+    this.node.append(this.name, this.value, this.age, this.bar, this.spark, this.why);
     this.describe(one);
   }
 
@@ -48,7 +55,23 @@ class Row {
     write(this.unit, symbol(one.unit));
   }
 
-  show(judged, now) {
+  // Its last minutes as a line, from the lowest to the highest of them.
+  draw(spark) {
+    if (!spark || spark.values.length < 2 || this.drawn === spark.ts) return;
+    this.drawn = spark.ts;
+    if (!this.line) {
+      const svg = document.createElementNS(SVG, "svg");
+      svg.setAttribute("viewBox", "0 0 58 14");
+      this.line = document.createElementNS(SVG, "polyline");
+      svg.append(this.line);
+      this.spark.append(svg);
+    }
+    const [lo, hi] = [Math.min(...spark.values), Math.max(...spark.values)];
+    const first = POINTS - spark.values.length;
+    this.line.setAttribute("points", spark.values.map((value, n) => `${2 * (first + n)},${hi > lo ? (13 - (12 * (value - lo)) / (hi - lo)).toFixed(1) : 7}`).join(" "));
+  }
+
+  show(judged, now, spark) {
     const text = number(judged.value);
     if (this.said.data !== text) this.said.data = text;
     if (this.scale && typeof judged.value === "number") {
@@ -58,6 +81,7 @@ class Row {
     mark(this.node, "level", judged.level || null);
     mark(this.node, "stale", judged.stale ? "" : null);
     write(this.why, judged.why);
+    this.draw(spark);
     write(this.age, judged.ts == null ? "never" : age(judged.age));
     const title = judged.ts == null ? "no reading yet" : `${text} ${symbol(this.one.unit)} at ${time(judged.ts, now)}`;
     if (this.node.title !== title) this.node.title = title;
@@ -95,7 +119,7 @@ export class Tile {
         this.place(row);
       } else if (row.one !== one) row.describe(one);
       const judged = model.judge(one);
-      row.show(judged, now);
+      row.show(judged, now, model.sparks.get(one.i));
       level = Math.max(level, judged.level);
       stale &&= judged.stale;
       anyStale ||= judged.stale;
