@@ -149,6 +149,7 @@ FIELDS: dict[type, dict[str, str]] = {
     Acts: {
         "accepted": "series of which they said: this is normal now",
         "excluded": "times that do not count",
+        "split": "assets whose series came to several shards; written by workers, as a statement",
     },
     Accepted: {
         "device": "the series' device",

@@ -19,6 +19,7 @@ def as_object(status: Status) -> dict[str, object]:
     """`{"total": {…}, "shards": {"<id>": {…}}, "series": …, "learning": …, …}`.
 
     The total's lag is the longest of the shards'; `learning` counts series not yet calibrated;
+    `split_assets` are those whose series came to several shards: their sensors are judged alone.
     `unanchored_seconds` is the age of the oldest entry that no seal outside covers, 0 for none.
     """
     lag_ms = max((shard.lag_ms for shard in status.shards), default=0)
@@ -30,6 +31,7 @@ def as_object(status: Status) -> dict[str, object]:
         },
         "series": status.series,
         "learning": status.learning,
+        "split_assets": list(status.split),
         "unanchored_seconds": round(status.unanchored_s or 0.0, 1),
     }
 
@@ -47,6 +49,12 @@ def as_text(status: Status) -> str:
     lines.append(
         f"{status.series} series{learning}, {status.findings} anomalies, {alive} workers alive"
     )
+    if status.split:
+        more = f" and {len(status.split) - 5} more" if len(status.split) > 5 else ""
+        lines.append(
+            f"in several shards, so that their sensors are not judged together: "
+            f"{', '.join(status.split[:5])}{more}; use the asset's name as the partition key"
+        )
     if (status.unanchored_s or 0) > LATE_SECONDS:
         lines.append(f"NOTHING WAS ANCHORED for {status.unanchored_s:.0f} s: see the keeper's log")
     return "\n".join(lines)

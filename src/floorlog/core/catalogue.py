@@ -26,7 +26,7 @@ from floorlog.core.condition import (
 from floorlog.core.detect import RANKED
 from floorlog.core.detect.unit_error import quantity_of
 from floorlog.core.reading import Kind
-from floorlog.core.rules import Rules
+from floorlog.core.rules import NONE, Rules
 from floorlog.core.series import UNREGISTERED, SeriesTable
 from floorlog.core.unit import ucum
 from floorlog.errors import InputError
@@ -241,7 +241,7 @@ class SeriesRules(Rules):
     """The catalogue's rules by row, with what `validate` needs beside the detectors' numbers."""
 
     __slots__ = (
-        "_accepted", "_assets", "_catalogue", "_spans", "_unit_codes", "_waiting",
+        "_accepted", "_assets", "_catalogue", "_spans", "_split", "_unit_codes", "_waiting",
         "_waiting_series", "_waiting_units", "allowed", "kind", "limited", "listed_unit",
         "unit_code", "unknown",
     )  # fmt: skip
@@ -260,6 +260,7 @@ class SeriesRules(Rules):
         self._accepted = catalogue.acts.accepted_us()
         self._spans = catalogue.acts.spans()
         self._assets: dict[str, int] = {}
+        self._split = frozenset(catalogue.acts.split)
         self._unit_codes: dict[str, int] = {}
         # State not yet registered → column of codes and row; series not yet seen → column and row.
         self._waiting: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -319,7 +320,9 @@ class SeriesRules(Rules):
 
     def _cover_row(self, row: int, device: str, metric: str) -> None:
         asset = self._catalogue.asset(device)
-        self.asset[row] = self._assets.setdefault(asset, len(self._assets))
+        # Of an asset in several shards each sees a part: its sensors are judged one by one alone.
+        whole = asset not in self._split
+        self.asset[row] = self._assets.setdefault(asset, len(self._assets)) if whole else NONE
         self.unknown[row] = self._catalogue.strict and not self._catalogue.knows(device, metric)
         self._cover_acts(row, device, metric)
         asked = self._catalogue.metric(device, metric)

@@ -111,10 +111,11 @@ class Excluded(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class Acts(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What operators said of series: written by `floorlog accept` and `floorlog exclude`."""
+    """What was said of series and assets: by operators, and by workers of assets in two shards."""
 
     accepted: Annotated[tuple[Accepted, ...], Meta(max_length=ACTS_MAX)] = ()
     excluded: Annotated[tuple[Excluded, ...], Meta(max_length=ACTS_MAX)] = ()
+    split: Annotated[tuple[Name, ...], Meta(max_length=ACTS_MAX)] = ()  # assets, by name
 
     def accepted_us(self) -> dict[tuple[str, str], int]:
         """By device and metric: when the series was last accepted."""

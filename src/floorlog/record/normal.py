@@ -34,7 +34,8 @@ def accept(dsn: str, device: str, metric: str, *, by: str, reason: str) -> int:
 
     def act(acts: Acts, now_us: int) -> Acts:
         others = tuple(a for a in acts.accepted if (a.device, a.metric) != (device, metric))
-        return Acts((*others, Accepted(device, metric, now_us)), acts.excluded)
+        accepted = (*others, Accepted(device, metric, now_us))
+        return msgspec.structs.replace(acts, accepted=accepted)
 
     said = text_of("a reason", reason, "--reason")
     with acting(dsn) as connection:
@@ -68,7 +69,10 @@ def exclude(
     span = Excluded(device, begin, end, metric)
     with acting(dsn) as connection:
         version = _further(
-            connection, device, metric, lambda acts, _: Acts(acts.accepted, (*acts.excluded, span))
+            connection,
+            device,
+            metric,
+            lambda acts, _: msgspec.structs.replace(acts, excluded=(*acts.excluded, span)),
         )
         detail = {
             "device": device, "metric": metric, "begin_us": begin, "end_us": end,

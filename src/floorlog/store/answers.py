@@ -37,6 +37,7 @@ class Status:
     shards: tuple[ShardStatus, ...]
     workers: dict[str, float]  # name → seconds since its last sign of life
     learning: int = 0  # series of which the learned detectors say nothing yet
+    split: tuple[str, ...] = ()  # assets whose series came to several shards
     unanchored_s: float | None = None  # age of the oldest entry without a seal outside
 
 

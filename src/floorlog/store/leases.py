@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg
@@ -18,8 +18,10 @@ from floorlog.core.protocol import (
 )
 from floorlog.store.link import Connection, transaction
 from floorlog.store.queries import sql
+from floorlog.store.splits import Splits
 
 SURVEYS_BETWEEN_CHORES = 500
+SURVEYS_BETWEEN_LOOKS = 20  # for assets in several shards
 # Why a month may not be made now: its lock is not to be had, or a row of it came meanwhile.
 NOT_NOW = (
     psycopg.errors.LockNotAvailable,
@@ -36,6 +38,7 @@ class Desk:
     created_at: datetime
     worker: str
     lease_s: float
+    splits: Splits = field(default_factory=Splits)
     _surveys: int = 0
 
     def survey(self, connection: Connection, shards: Iterable[Shard]) -> Surveyed:
@@ -56,6 +59,8 @@ class Desk:
         if self._surveys % SURVEYS_BETWEEN_CHORES == 0:
             connection.execute(sql("forget_workers"))
             _make_months(connection)
+        if self._surveys % SURVEYS_BETWEEN_LOOKS == SURVEYS_BETWEEN_LOOKS - 1:
+            self.splits.look(connection)
         self._surveys += 1
         return Surveyed(views, tuple(worker for (worker,) in live))
 

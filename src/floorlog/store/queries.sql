@@ -464,6 +464,23 @@ SELECT pg_advisory_xact_lock(4706883);
 -- The newest version of the catalogue.
 SELECT version, body::text FROM floorlog.catalogue ORDER BY version DESC LIMIT 1;
 
+-- :name split_mark
+-- What the shards of assets depend on: it changes when they may have.
+SELECT (SELECT max(version) FROM floorlog.catalogue), (SELECT max(series_id) FROM floorlog.series),
+    count(*), count(*) FILTER (WHERE ended) FROM floorlog.lease;
+
+-- :name homes_of_devices
+-- The shards that series of each device are at home in, of those that have not ended.
+SELECT DISTINCT s.device, h.lease_id
+FROM floorlog.series AS s JOIN floorlog.series_home AS h USING (series_id) JOIN floorlog.lease AS l USING (lease_id)
+WHERE NOT l.ended;
+
+-- :name split_assets
+-- Assets whose series came to several shards, as the newest catalogue says.
+SELECT json_array_elements_text(newest.body -> 'acts' -> 'split')
+FROM (SELECT body FROM floorlog.catalogue ORDER BY version DESC LIMIT 1) AS newest
+WHERE json_typeof(newest.body -> 'acts' -> 'split') = 'array';
+
 -- :name add_catalogue
 -- A further version of the catalogue.
 INSERT INTO floorlog.catalogue (version, body) VALUES (%(version)s, %(body)s::json);

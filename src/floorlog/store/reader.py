@@ -61,6 +61,7 @@ class Reader:
             ),
             workers=dict(self._rows("workers_seen")),
             learning=self._rows("count_learning")[0][0],
+            split=tuple(asset for (asset,) in self._rows("split_assets")),
             unanchored_s=self._rows("unanchored")[0][0],
         )
 

@@ -184,13 +184,17 @@ def test_a_sensor_that_changes_assets_takes_no_finding_along() -> None:
 
 
 def test_a_sensor_that_left_its_asset_alone_ends_its_finding() -> None:
-    """Also by silence, when it never says anything in its new asset, or belongs to none."""
-    for asset in (7, -1):
-        plant = Asset([0, 0, 0])
-        assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 0)]
-        plant.asset = [asset, 0, 0]
-        assert plant.say(4_000, {1: 1.0, 2: 1.0}) == []
-        assert plant.tick(4_601) == [("end", 4_600)]
+    """By silence, when it never says anything in its new asset; at once when it belongs to none."""
+    plant = Asset([0, 0, 0])
+    assert plant.say(1_000, {0: 9.0, 1: 1.0, 2: 1.0}) == [("start", 0)]
+    plant.asset = [7, 0, 0]
+    assert plant.say(4_000, {1: 1.0, 2: 1.0}) == []
+    assert plant.tick(4_601) == [("end", 4_600)]
+    assert plant.say(9_000, {0: 9.0, 1: 1.0, 2: 1.0}) == []
+    plant.asset = [0, 0, 0]
+    assert plant.say(9_001, {1: 1.0}) == [("start", 0)]
+    plant.asset = [-1, 0, 0]
+    assert plant.tick(9_500) == [("end", 9_001)]
 
 
 def test_what_an_operator_calls_normal_ends_and_counts_no_more() -> None:

@@ -34,6 +34,7 @@ OFF_DELAY_S = 40.0
 AGE_S_MAX = 3600
 """What a series said longer ago does not count."""
 LAPSED = "no more readings of the asset: how it went on is not known"
+NO_ASSET = "its asset is not judged as a whole any more"
 ELSEWHERE = "its sensor came to an asset in which another one led before"
 
 
@@ -52,8 +53,7 @@ class Members:
 
     def beside(self, row: int) -> Places:
         """The rows of the same asset, the row included."""
-        code = self.asset[row]
-        return np.flatnonzero(self.asset == code) if code >= 0 else np.array([row], np.intp)
+        return np.flatnonzero(self.asset == self.asset[row])
 
 
 @dataclass(slots=True)
@@ -135,7 +135,10 @@ class AssetShift:
         found = self._looked_at(memory, members, second)
         for row in _open(memory):
             known_s = self._known_s(memory, members, row)
-            if known_s < second:
+            if members.asset[row] < 0:  # at its last word: which batch shows it plays no part
+                at = max(int(memory["ts"][row]), int(memory["start"][row]))
+                found.append(self._end(memory, row, at, NO_ASSET))
+            elif known_s < second:
                 at = max(known_s * MICROSECONDS, int(memory["start"][row]))
                 found.append(self._end(memory, row, at, LAPSED))
         return found
