@@ -9,7 +9,7 @@ import logging
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, NamedTuple, Self
@@ -38,7 +38,12 @@ REFUSED_SECONDS = 600.0  # before a slot that was refused is tried again
 STEP_READINGS_MAX = 600_000
 STEP_READINGS_MIN = 10_000  # halved down to this where the server does not finish in time
 STEP_CHUNKS_MAX = 4_000
-PAGE_ROWS = 64
+PAGE_READINGS = 100_000  # so many are fetched at once, in this many rows at most
+PAGE_ROWS_MIN = 16
+PAGE_ROWS_MAX = 2_000
+PAGE_SLOTS = 20
+PAGES_MAX = 10  # of slots at one look; the next one goes on from there
+SLOT_ROWS_MAX = 2_000  # of a slot, looked at to see whether it is quiet
 SMALL = 256  # readings: below, a chunk is joined with others; see the index chunk_small
 WIDENED = 2  # so many widths can still be widened
 REFUSED = "FL004"
@@ -46,6 +51,7 @@ UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, StopIteration
 
 Ints = NDArray[np.int64]
 Slot = tuple[int, int]  # width and number
+FIRST: Slot = (-1, 0)  # before all others
 
 
 class Key(NamedTuple):
@@ -130,6 +136,7 @@ class Sealer:
         self._quiet_s = quiet_s
         self._age_s = age_s
         self._held_off: dict[Slot, float] = {}
+        self._after = FIRST  # where the next look begins
         self._readings_max = STEP_READINGS_MAX
         self.readings = 0
         self.refused = 0
@@ -175,36 +182,59 @@ class Sealer:
     def _plan(self) -> Step | None:
         now = time.monotonic()
         self._held_off = {slot: until for slot, until in self._held_off.items() if until > now}
-        for width, slot, rows in self._ask("quiet_slots", quiet_s=self._quiet_s, age_s=self._age_s):
-            if (width, slot) not in self._held_off:
-                step = self._of_rows(width, slot, rows)
-                if step.rows:
-                    return step
+        for width, slot, rows in self._due():
+            step = self._of_rows(width, slot, rows)
+            if step.rows:
+                return step
         for width in range(WIDENED):
             widened = self._of_chunks(width)
             if widened is not None:
                 return widened
         return None
 
+    def _due(self) -> Iterator[tuple[int, int, int]]:
+        """Slots to be sealed and how many rows they have, from where the last look ended."""
+        after = self._after
+        is_last = after == FIRST
+        for _ in range(PAGES_MAX):
+            self._after = after
+            page = self._ask(
+                "slots_after", width=after[0], slot=after[1], slots_max=PAGE_SLOTS,
+                quiet_s=self._quiet_s, age_s=self._age_s, rows_max=SLOT_ROWS_MAX,
+            )  # fmt: skip
+            for width, slot, rows in page:
+                if rows and (width, slot) not in self._held_off:
+                    yield width, slot, rows
+            if len(page) == PAGE_SLOTS:
+                after = page[-1][:2]
+                continue
+            after = self._after = FIRST
+            if is_last:
+                return
+            is_last = True
+        self._after = after
+
     def _of_rows(self, width: int, slot: int, rows: int) -> Step:
         """As many rows of a slot as one step takes; a slot of several steps in even parts."""
         step = Step(width, slot)
         of_slot = {"width": width, "slot": slot, "quiet_s": self._quiet_s}
-        size, limit = 0, self._readings_max
+        size, limit, page_rows = 0, self._readings_max, PAGE_ROWS_MIN
         last = (0, 0, 0)
         while size < limit:
             after = {"lease_id": last[0], "number": last[1], "part": last[2]}
-            page = self._ask("rows_of_slot", **of_slot, rows_max=PAGE_ROWS, **after)
+            page = self._ask("rows_of_slot", **of_slot, rows_max=page_rows, **after)
             for row in page:
                 step.rows.append(row)
                 size += len(row[8])
                 if size >= limit:
                     break
-            if len(page) < PAGE_ROWS:
+            if len(page) < page_rows:
                 break
             last = page[-1][:3]
             steps = -(-rows * size // (len(step.rows) * self._readings_max))
             limit = min(limit, -(-rows * size // (len(step.rows) * steps)))
+            asked = min(PAGE_READINGS, max(limit - size, 0)) * len(step.rows) // size + 1
+            page_rows = max(PAGE_ROWS_MIN, min(asked, PAGE_ROWS_MAX))
         if step.rows:
             self._add_chunks(step, size)
         return step

@@ -1,13 +1,31 @@
 -- What sealing asks of the record.
 
--- :name quiet_slots
--- Slots with open rows that no batch has touched for a while, or that have waited long; the oldest first.
-SELECT o.width, o.slot, count(*)
-FROM floorlog.open_row AS o
-GROUP BY o.width, o.slot
-HAVING max(o.recorded_at) < clock_timestamp() - make_interval(secs => %(quiet_s)s)
-    OR min(o.recorded_at) < clock_timestamp() - make_interval(secs => %(age_s)s)
-ORDER BY min(o.recorded_at);
+-- :name slots_after
+-- The slots with open rows that follow one, and how many rows are to be sealed: 0 where batches touched it
+-- a while ago and no row has waited long. A reach into the index a slot, and a limit to the rows that are
+-- looked at, however many wait: those of the latest times tell of touches, of the earliest of waiting.
+WITH RECURSIVE slots AS (
+    SELECT %(width)s::int2 AS width, %(slot)s::int4 AS slot, 0 AS n
+    UNION ALL
+    SELECT f.width, f.slot, s.n + 1 FROM slots AS s CROSS JOIN LATERAL (
+        SELECT r.width, r.slot FROM floorlog.open_row AS r
+        WHERE (r.width, r.slot) > (s.width, s.slot) ORDER BY r.width, r.slot LIMIT 1
+    ) AS f
+    WHERE s.n < %(slots_max)s
+)
+SELECT s.width, s.slot, CASE WHEN NOT EXISTS (
+        SELECT FROM (SELECT r.recorded_at FROM floorlog.open_row AS r WHERE r.width = s.width AND r.slot = s.slot
+            ORDER BY r.t_max DESC LIMIT %(rows_max)s) AS f
+        WHERE f.recorded_at >= now() - make_interval(secs => %(quiet_s)s)
+    ) OR EXISTS (
+        SELECT FROM (SELECT r.recorded_at FROM floorlog.open_row AS r WHERE r.width = s.width AND r.slot = s.slot
+            ORDER BY r.t_max LIMIT %(rows_max)s) AS f
+        WHERE f.recorded_at < now() - make_interval(secs => %(age_s)s)
+    ) THEN (
+        SELECT count(*) FROM (SELECT FROM floorlog.open_row AS r WHERE r.width = s.width AND r.slot = s.slot
+            LIMIT 10 * %(rows_max)s) AS f
+    ) ELSE 0 END
+FROM slots AS s WHERE s.n > 0 ORDER BY s.n;
 
 -- :name rows_of_slot
 -- The open rows of a slot after one, but those that were stored only now: by name, for rows come of

@@ -50,7 +50,8 @@ def test_a_bent_chunk_does_not_stop_the_keeper(record, sealer) -> None:
 
 def test_rows_that_come_of_age_meanwhile_are_no_harm(record, sealer, monkeypatch) -> None:
     """A shard's rows between two pages: no row is taken twice, and none is refused."""
-    monkeypatch.setattr(seal, "PAGE_ROWS", 4)
+    monkeypatch.setattr(seal, "PAGE_ROWS_MIN", 4)
+    monkeypatch.setattr(seal, "PAGE_ROWS_MAX", 4)
     ann, left = record.begin(shards=2)
     bob, right = record.begin("bob", shards=2)
     (one,) = record.register(ann, left, 1)

@@ -6,8 +6,10 @@ import numpy as np
 import psycopg
 import pytest
 
+from floorlog.record import seal
+from floorlog.record.seal import Sealer
 from floorlog.store.arrays import adapt
-from floorlog.store.migrate import READER
+from floorlog.store.migrate import KEEPER, READER
 from floorlog.store.queries import sql
 
 HALF_HOUR = 1_800_000_000
@@ -77,3 +79,51 @@ def test_no_question_touches_more_chunks_than_its_range_needs(record, analyzed) 
         before = touched(connection)
         assert len(connection.execute(sql("chunks_in_slots"), keys).fetchall()) == 4
         assert touched(connection) - before <= 6
+
+
+def rows_touched(connection: psycopg.Connection) -> int:
+    """Open rows that this session has read so far, or that indexes told it of."""
+    row = connection.execute(
+        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables"
+        " WHERE relname LIKE 'open_row%'"
+    ).fetchone()
+    return int(row[0])
+
+
+@pytest.mark.slow
+def test_a_look_for_what_to_seal_touches_few_rows_however_many_wait(record) -> None:
+    """Of forty days of half hours: one slot's rows where it is due, else those of 200 slots."""
+    days, waiting = 40, 10
+    record.run(
+        "INSERT INTO floorlog.open_row (number, t_min, t_max, clock_s, lease_id, slot, tick_us,"
+        " width, part, series, ts, value)"
+        " SELECT n, t + n, t + n, 0, 1, t / 1800000000, 1, 0, 0, '{1}', '{0}', '{1}'"
+        " FROM (SELECT %s + d * 1800000000::int8 AS t FROM generate_series(1, %s) AS d) AS slots,"
+        " generate_series(1, %s) AS n",
+        record.t0, days * 48, waiting,
+    )  # fmt: skip
+    record.run("ANALYZE floorlog.open_row")
+    with psycopg.connect(record.dsn(KEEPER)) as connection:
+        adapt(connection)
+        for waits_s, slots in ((0, seal.PAGE_SLOTS), (1e6, seal.PAGES_MAX * seal.PAGE_SLOTS)):
+            sealer = Sealer(connection, quiet_s=waits_s, age_s=1e6)
+            looks = []
+            for _ in range(3):
+                before = rows_touched(connection)
+                looks.append(sealer._plan())
+                touched_rows = rows_touched(connection) - before
+                assert touched_rows <= slots * (4 * waiting + 2), "of so many slots, twice over"
+            assert [one is not None for one in looks] == [waits_s == 0] * 3
+        # Each look goes on where the last one ended, and after the last slot from the first.
+        honest, begins = sealer._ask, []
+
+        def ask(name: str, **values: object) -> list:
+            if name == "slots_after":
+                begins.append((values["width"], values["slot"]))
+            return honest(name, **values)
+
+        sealer._ask = ask
+        for _ in range(12):
+            assert sealer._plan() is None
+        assert seal.FIRST in begins
+        assert len(set(begins)) > days * 48 // seal.PAGE_SLOTS

@@ -19,7 +19,7 @@ CHILD = """
 import sys
 from floorlog.record import seal
 from floorlog.store.link import Link
-seal.STEP_READINGS_MAX, seal.PAGE_ROWS = 7, 1
+seal.STEP_READINGS_MAX, seal.PAGE_ROWS_MIN, seal.PAGE_ROWS_MAX = 7, 1, 1
 sealer = seal.Sealer(Link(sys.argv[1], "keeper", 30).idle(), quiet_s=0, age_s=0)
 print("ready", flush=True)
 while sealer.step():
