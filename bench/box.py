@@ -1,11 +1,15 @@
 """A worker in Fargate's smallest box: 0.25 of a CPU and 512 MiB, by control groups set by hand.
 
-python bench/box.py            # as root, on a machine with control groups of version 1 or 2
+python bench/box.py                   # as root, with control groups of version 1 or 2
+python bench/box.py --image FOLDER    # of the image that bench/image.py built in FOLDER
 
-Says how long until the first commit, how many readings a second it keeps up with from one full
-shard, its memory at most, how long SIGTERM takes, and that a kill loses and doubles nothing.
+With an image its own command runs in its own root, which is read-only, as its own user, and beside
+the worker runs a keeper, as in a task. Says how long until the first commit, how many readings a
+second it keeps up with from one full shard, memory at most, how long SIGTERM takes, and that a kill
+loses and doubles nothing.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -80,17 +84,44 @@ def box() -> Iterator[Box]:
         found.close()
 
 
-def worker(where: place.Place, inside: Box, log: Path) -> subprocess.Popen[bytes]:
-    """A worker in the box, without assertions turned off."""
-    environment = {**where.environment, "KINESIS_STREAM_NAME": STREAM}
-    with log.open("ab") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "floorlog", "worker"],
-            env=environment,
-            stdout=file,
-            stderr=file,
-            preexec_fn=inside.enter,  # noqa: PLW1509 - one thread only, and nothing else can enter
-        )
+class Start:
+    """How a command of Floorlog is started in the box: from this checkout, or from an image."""
+
+    def __init__(self, where: place.Place, inside: Box, image: Path | None) -> None:
+        self._where, self._inside = where, inside
+        self._log = where.directory / "worker.log"
+        self._image = None if image is None else json.loads((image / "image.json").read_text())
+
+    def __call__(self, command: str, role: str = "floorlog_writer") -> subprocess.Popen[bytes]:
+        """Start it; assertions are not turned off."""
+        words = [sys.executable, "-m", "floorlog", command]
+        found = self._where.variables(role)
+        environment = {**self._where.environment, "KINESIS_STREAM_NAME": STREAM}
+        if self._image is not None:
+            secret = found.pop("DB_SECRET_ARN").removeprefix("file:")
+            inside = Path(__file__).with_name("inside.py")
+            words = ["unshare", "--mount", "--propagation", "private", sys.executable, str(inside),
+                     self._image["root"], secret, *self._image["entrypoint"], command]  # fmt: skip
+            environment = {
+                **self._image["environment"],
+                **found,
+                "KINESIS_STREAM_NAME": STREAM,
+                "DB_SECRET_ARN": "file:/run/floorlog/secret.json",
+                "FLOORLOG_ANCHOR": "/run/floorlog/anchors",
+                "FLOORLOG_SIGNING_KEY": "/run/floorlog/signing.key",
+            }
+        with self._log.open("ab") as file:
+            return subprocess.Popen(
+                words,
+                env=environment,
+                stdout=file,
+                stderr=file,
+                preexec_fn=self._inside.enter,  # noqa: PLW1509 - one thread only, so nothing else can enter
+            )
+
+    def beside(self) -> subprocess.Popen[bytes] | None:
+        """The task's other container; none when there is no image."""
+        return None if self._image is None else self("keeper", "floorlog_keeper")
 
 
 def fill(where: place.Place) -> None:
@@ -119,10 +150,10 @@ def until(where: place.Place, count: int, process: subprocess.Popen[bytes]) -> f
     return time.monotonic()
 
 
-def measure(where: place.Place, inside: Box, log: Path) -> dict[str, Any]:
+def measure(where: place.Place, inside: Box, start: Start) -> dict[str, Any]:
     """All figures."""
     began_s = time.monotonic()
-    first = worker(where, inside, log)
+    first, keeper = start("worker"), start.beside()
     first_s = until(where, 1, first)
     at = where.value(place.STORED)
     kill_at = READINGS // 3
@@ -132,17 +163,20 @@ def measure(where: place.Place, inside: Box, log: Path) -> dict[str, Any]:
     first.wait()
     killed_s = time.monotonic()
     at = where.value(place.STORED)
-    second = worker(where, inside, log)
+    second = start("worker")
     again_s = until(where, at + 1, second)
     until(where, 2 * READINGS // 3, second)
     asked_s = time.monotonic()
     second.send_signal(signal.SIGTERM)
     code = second.wait(60)
     drained_s = time.monotonic()
-    third = worker(where, inside, log)
+    third = start("worker")
     until(where, READINGS, third)
     third.send_signal(signal.SIGTERM)
     third.wait(60)
+    if keeper is not None:
+        keeper.send_signal(signal.SIGTERM)
+        assert keeper.wait(60) == 0, "the keeper did not end in order"
     distinct = where.value("SELECT count(DISTINCT (device_id, metric, ts)) FROM floorlog.reading")
     return {
         "start to first commit, s": round(first_s - began_s, 1),
@@ -159,10 +193,13 @@ def measure(where: place.Place, inside: Box, log: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Print the figures as JSON."""
+    words = argparse.ArgumentParser()
+    words.add_argument("--image", type=Path)
+    image = words.parse_args().image
     with place.open_place() as where, box() as inside:
         where.fresh_record()
         fill(where)
-        found = measure(where, inside, where.directory / "worker.log")
+        found = measure(where, inside, Start(where, inside, image))
     print(json.dumps(found, indent=2))
 
 

@@ -59,13 +59,18 @@ class Place:
         self.postmaster = supervisor.pid("postgres")
         self.database = psycopg.connect(self.dsn, autocommit=True)
         self.database.execute("SET timezone = 'UTC'")
-        found = {**services.environment("floorlog_writer"), "AWS_ENDPOINT_URL_KINESIS": endpoint}
-        self.environment = {**os.environ, **found}
+        self._endpoint = endpoint
+        self.environment = {**os.environ, **self.variables("floorlog_writer")}
         self.passwords = {role: services.postgres.password(role) for role in LOGIN_ROLES}
         self.kinesis = boto3.client(
             "kinesis", endpoint_url=endpoint, region_name=REGION,
             aws_access_key_id="local", aws_secret_access_key="local",
         )  # fmt: skip
+
+    def variables(self, role: str) -> dict[str, str]:
+        """The variables by which a process of a role finds these services, and nothing besides."""
+        found = self._supervisor.services.environment(role)
+        return {**found, "AWS_ENDPOINT_URL_KINESIS": self._endpoint}
 
     def value(self, query: str) -> int:
         """The one value of a query."""

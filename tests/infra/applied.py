@@ -1,12 +1,14 @@
 """The stack applied on the local cloud, and its tasks run from what was applied.
 
-Environment and roles come from the applied task definitions; policies are enforced. Three things
-differ from AWS, because no such service is here: the cache and the database are this machine's, so
-their address, and that they speak no TLS (tested in tests/edge), are put in place of the applied.
+Environment and roles come from the applied task definitions; policies are enforced. The database is
+Debian's PostgreSQL 15, which speaks TLS and nothing else to the tasks; the cache is Valkey behind
+a door that speaks TLS and checks IAM's tokens (cloud/cache_door.py). Two things differ from AWS:
+the cache's address, which moto makes up, and the authority that both servers' certificates are of.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,8 +37,8 @@ ADMIN_KEYS = {
     "AWS_SECRET_ACCESS_KEY": "local",  # pragma: allowlist secret - moto asks for none
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# What is not AWS's here, as the heading says.
-NOT_HERE = {"FLOORLOG_DB_CA", "FLOORLOG_CACHE_TLS", "FLOORLOG_CACHE_IAM", "FLOORLOG_CACHE_USER"}
+PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+TASKS = ("iotadmin", "floorlog_writer", "floorlog_keeper", "floorlog_operator", "floorlog_reader")
 
 
 def until(what: str, found: Callable[[], Any]) -> Any:
@@ -68,16 +70,46 @@ class Task:
             self.process.stdout.close()
 
 
+@dataclass(frozen=True)
+class Here:
+    """Real servers that stand for AWS's.
+
+    Attributes:
+        services: PostgreSQL, Valkey and the stream.
+        folder: holds the authority `rds.pem`, and `real.json` for the local cloud.
+        cache_port: where the cache's door is.
+    """
+
+    services: Services
+    folder: Path
+    cache_port: int
+
+    @property
+    def authority(self) -> Path:
+        """Whom the certificates of database and cache are of."""
+        return self.folder / "rds.pem"
+
+    @property
+    def file(self) -> Path:
+        """What the local cloud is told of these servers."""
+        return self.folder / "real.json"
+
+
 @dataclass
 class Cloud:
     """What was applied, and how to run it."""
 
     endpoint: str
-    services: Services
+    here: Here
     terraform: Terraform
     outputs: dict[str, Any]
     folder: Path
     tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def services(self) -> Services:
+        """The real servers."""
+        return self.here.services
 
     def client(self, service: str, role: str = "") -> Any:
         """A client: the administrator's, or a role's."""
@@ -113,10 +145,15 @@ class Cloud:
         applied = definition["taskDefinition"]
         found = next(c for c in applied["containerDefinitions"] if c["name"] == container)
         variables = {each["name"]: each["value"] for each in found["environment"]}
-        variables = {name: v for name, v in variables.items() if name not in NOT_HERE}
-        here = {"AWS_ENDPOINT_URL": self.endpoint, "PATH": os.environ["PATH"]}
+        here = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "PATH": os.environ["PATH"],
+            "FLOORLOG_DB_CA": str(self.here.authority),
+            "SSL_CERT_FILE": str(self.here.authority),  # what the cache's certificate is of
+            "FLOORLOG_WEB_PORT": "0",
+        }
         if "REDIS_ENDPOINT" in variables:
-            here["REDIS_ENDPOINT"] = self.services.redis_endpoint
+            here["REDIS_ENDPOINT"] = f"localhost:{self.here.cache_port}"
         if "FLOORLOG_HEALTH_FILE" in variables:
             here["FLOORLOG_HEALTH_FILE"] = str(self.folder / f"heartbeat-{len(self.tasks)}")
         keys = self.assume(applied["taskRoleArn"])
@@ -208,20 +245,87 @@ class Cloud:
                 time.sleep(0.5)
 
 
+def openssl(*words: str | Path) -> None:
+    """Run openssl, silently."""
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """An authority of our own, and a certificate of it for `localhost` with its key."""
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    authority, own = folder / "rds.pem", folder / "rds.key"
+    openssl("req", "-x509", *new, "-keyout", own, "-out", authority, "-days", "2",
+            "-subj", "/CN=authority")  # fmt: skip
+    request, certificate, key = (folder / f"server.{kind}" for kind in ("csr", "crt", "key"))
+    names = folder / "names"
+    names.write_text("subjectAltName=DNS:localhost\n")
+    openssl("req", *new, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
+    openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", own, "-CAcreateserial",
+            "-days", "2", "-extfile", names, "-out", certificate)  # fmt: skip
+    return certificate, key
+
+
+def speak_tls(services: Services, certificate: Path, key: Path) -> None:
+    """Have PostgreSQL speak TLS, and the tasks' roles get in by nothing else (rds.force_ssl)."""
+    with psycopg.connect(services.postgres_dsn(), autocommit=True) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+        assert row
+        data = Path(row[0])
+        owner = data.stat()
+        for file in (certificate, key):
+            target = data / file.name
+            target.write_bytes(file.read_bytes())
+            target.chmod(0o600)
+            os.chown(target, owner.st_uid, owner.st_gid)
+        rules = data / "pg_hba.conf"
+        refuse = f"hostnossl all {','.join(TASKS)} all reject\n"
+        rules.write_text(refuse + rules.read_text())
+        connection.execute("ALTER SYSTEM SET ssl_cert_file = 'server.crt'")
+        connection.execute("ALTER SYSTEM SET ssl_key_file = 'server.key'")
+        connection.execute("ALTER SYSTEM SET ssl = on")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 @contextmanager
-def services_here() -> Iterator[Services]:
-    """PostgreSQL with an administrator who is no superuser, as on RDS; cache; stream."""
+def servers_here() -> Iterator[Here]:
+    """PostgreSQL 15 by TLS, cache and stream."""
     with tempfile.TemporaryDirectory(prefix="floorlog-") as name:
-        Path(name).chmod(0o755)
-        with Supervisor(Path(name) / "data") as running:
-            with psycopg.connect(running.postgres_dsn(), autocommit=True) as connection:
-                connection.execute("CREATE ROLE iotadmin LOGIN CREATEROLE CREATEDB PASSWORD 'x'")
-                connection.execute("CREATE DATABASE iotdb OWNER iotadmin")
-            yield running
+        folder = Path(name)
+        folder.chmod(0o755)
+        certificate, key = certify(folder)
+        with Supervisor(folder / "data", postgres_programs=PROGRAMS) as running:
+            speak_tls(running, certificate, key)
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = int(free.getsockname()[1])
+            told = {
+                "python": sys.executable,
+                "variables": {"FLOORLOG_DB_CA": str(folder / "rds.pem")},
+                "postgres": running.postgres_dsn(),
+                "host": "localhost",
+                "cache": running.redis_endpoint,
+                "cache_port": port,
+                "certificate": str(certificate),
+                "key": str(key),
+            }
+            here = Here(running, folder, port)
+            here.file.write_text(json.dumps(told))
+            yield here
 
 
-def given(endpoint: str, services: Services) -> dict[str, Any]:
-    """What an administrator has before: the database, its secret and its security group."""
+def asked(here: Here) -> dict[str, Any]:
+    """Parameters for a deployment with everything, its database included."""
+    assert here.services.postgres
+    port = here.services.postgres.port
+    image = "example.test/floorlog:1"
+    return {"throw_away": True, "image": image, "page": True, "database_port": port}
+
+
+def given(endpoint: str, here: Here) -> dict[str, Any]:
+    """The same around what an administrator has before: database, secret and security group."""
+    dsn = here.services.postgres_dsn()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE ROLE iotadmin LOGIN CREATEROLE CREATEDB PASSWORD 'x'")
+        connection.execute("CREATE DATABASE iotdb OWNER iotadmin")
     keys = {
         "region_name": REGION,
         "endpoint_url": endpoint,
@@ -231,12 +335,9 @@ def given(endpoint: str, services: Services) -> dict[str, Any]:
     content = json.dumps({"username": "iotadmin", "password": "x"})
     secret = boto3.client("secretsmanager", **keys).create_secret(Name="rds", SecretString=content)
     group = boto3.client("ec2", **keys).create_security_group(GroupName="db", Description="db")
-    assert services.postgres
     return {
-        "throw_away": True,
-        "image": "example.test/floorlog:1",
-        "database_host": "127.0.0.1",
-        "database_port": services.postgres.port,
+        **asked(here),
+        "database_host": "localhost",
         "database_admin_secret_arn": secret["ARN"],
         "database_security_group_id": group["GroupId"],
     }
@@ -244,17 +345,50 @@ def given(endpoint: str, services: Services) -> dict[str, Any]:
 
 @contextmanager
 def applied(
-    endpoint: str, services: Services, configuration: dict[str, Any], folder: Path
+    endpoint: str, here: Here, configuration: dict[str, Any], folder: Path
 ) -> Iterator[Cloud]:
-    """The stack, applied around a database that existed; its tasks end with it."""
+    """The stack, applied; its tasks end with it."""
     (folder / "cdk.tf.json").write_text(json.dumps(configuration, indent=1))
-    terraform = Terraform(folder, {**ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint}, 300)
+    terraform = Terraform(folder, {**ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint}, 900)
     terraform.initialise()
     terraform.run("plan", "-out=plan")
     terraform.run("apply", "-auto-approve", "-parallelism=30", "plan")
-    made = Cloud(endpoint, services, terraform, terraform.outputs(), folder)
+    made = Cloud(endpoint, here, terraform, terraform.outputs(), folder)
     try:
         yield made
     finally:
         for task in made.tasks:
             task.end()
+
+
+@contextmanager
+def deployed(
+    endpoint: str, here: Here, python: Path, parameters: dict[str, Any], folder: Path
+) -> Iterator[Cloud]:
+    """The stack as `floorlog deploy` plans and applies it, migration included."""
+    (folder / "deploy.toml").write_text(
+        "".join(f"{name} = {json.dumps(value)}\n" for name, value in parameters.items())
+    )
+    deploy(endpoint, python, folder, "plan")
+    said = deploy(endpoint, python, folder, "apply", "--yes")
+    assert "the database is at this release" in said, said
+    terraform = Terraform(folder, {**ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint}, 900)
+    made = Cloud(endpoint, here, terraform, terraform.outputs(), folder)
+    try:
+        yield made
+    finally:
+        for task in made.tasks:
+            task.end()
+
+
+def deploy(endpoint: str, python: Path, folder: Path, *words: str) -> str:
+    """One command of `floorlog deploy`, as a person gives it; what it says."""
+    found = [python, "-m", "floorlog", "deploy", *words, "--parameters", folder / "deploy.toml"]
+    done = subprocess.run(
+        [*found, "--folder", folder],
+        env={**os.environ, **ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint,
+             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20,22"},
+        capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "existing": {
         "throw_away": True,
         "anchor": False,
+        "rotation_days": 1,
         "state_bucket": "states-of-the-plant",
         "vpc_id": "vpc-0123456789abcdef0",
         "public_subnet_ids": ["subnet-1", "subnet-2"],
@@ -148,15 +150,15 @@ def synthesiser(
 @pytest.fixture(scope="session")
 def serve_cloud(
     infra_python: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], AbstractContextManager[str]]:
-    """Start the local cloud beside a stream's server; gives its address."""
+) -> Callable[..., AbstractContextManager[str]]:
+    """Start the local cloud beside a stream's server, and real others; gives its address."""
 
     @contextmanager
-    def serve(kinesis: str) -> Iterator[str]:
+    def serve(kinesis: str, real: Path | None = None) -> Iterator[str]:
         port = free_port()
         log = (tmp_path_factory.mktemp("cloud") / "log").open("w")
         script = Path(__file__).parent / "cloud" / "serve.py"
-        command = [infra_python, script, str(port), kinesis]
+        command = [infra_python, script, str(port), kinesis, *([real] if real else [])]
         server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **LOCAL})
         try:
             wait_for(port, server)
@@ -224,6 +226,25 @@ def planned(
         return done[variant]
 
     return plan
+
+
+@pytest.fixture(scope="session")
+def image(not_run: NotRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The image of this checkout, built and unpacked: what bench/image.py says of it.
+
+    FLOORLOG_IMAGE names a folder that keeps the base from one run to the next.
+    """
+    for program in ("buildah", "mmdebstrap"):
+        if shutil.which(program) is None or os.geteuid() != 0:
+            not_run(f"needs root and the program {program}, to build the image without a daemon")
+    named = os.environ.get("FLOORLOG_IMAGE")
+    folder = Path(named) if named else tmp_path_factory.mktemp("image")
+    script = Path(__file__).parents[2] / "bench/image.py"
+    subprocess.run(
+        [sys.executable, script, folder], check=True, timeout=1_500, stdout=subprocess.PIPE
+    )
+    found: dict[str, Any] = json.loads((folder / "image.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="session")

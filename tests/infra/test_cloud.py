@@ -10,27 +10,43 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import botocore.exceptions
+import psycopg
 import pytest
 
-from floorlog.cache import Endpoint, read_all
+from floorlog.cache import Connection, Endpoint, read_all
 
 sys.path.insert(0, str(Path(__file__).parent))
-from applied import READINGS, WAIT_SECONDS, Cloud, applied, given, services_here, until
+from applied import (
+    PROGRAMS,
+    READINGS,
+    WAIT_SECONDS,
+    Cloud,
+    asked,
+    deploy,
+    deployed,
+    servers_here,
+    until,
+)
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def cloud(plugin: Path, serve_cloud, synthesiser, tmp_path_factory) -> Iterator[Cloud]:
-    """The stack on a local cloud of this module's own."""
+def cloud(plugin: Path, serve_cloud, infra_python, tmp_path_factory, not_run) -> Iterator[Cloud]:
+    """The whole stack, its database included, on a local cloud of this module's own."""
     del plugin
+    if not PROGRAMS.exists():
+        not_run("needs Debian's postgresql-15, which speaks TLS: the embedded one does not")
     folder = tmp_path_factory.mktemp("applied")
-    with services_here() as services, serve_cloud(services.kinesis_endpoint) as endpoint:
-        configuration = synthesiser(given(endpoint, services))
-        with applied(endpoint, services, configuration, folder) as made:
-            yield made
+    with (
+        servers_here() as here,
+        serve_cloud(here.services.kinesis_endpoint, here.file) as endpoint,
+        deployed(endpoint, here, infra_python, asked(here), folder) as made,
+    ):
+        yield made
 
 
 MANAGER = "secretsmanager"
@@ -61,8 +77,8 @@ FORBIDDEN: list[tuple[str, str, str, dict[str, Any]]] = [
 
 
 def run_all(cloud: Cloud) -> None:
-    """Migrated, two processors with their keepers started, half sent, rotated, the rest sent."""
-    cloud.run("iot-migration-dev", "migration")
+    """Two processors with their keepers started, half sent, rotated, the rest sent."""
+    cloud.start("iot-page-dev", "page")
     for _ in range(2):
         cloud.start("iot-processor-dev", "processor")
         cloud.start("iot-processor-dev", "keeper")
@@ -85,7 +101,7 @@ def run_all(cloud: Cloud) -> None:
 class Story:
     """All that was seen, in the order in which it happened; the tests look at it in any order."""
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: Cloud, python: Path) -> None:
         self.denied = {name(call): outcome(cloud, call) for call in FORBIDDEN}
         run_all(cloud)
         self.leases = cloud.sql(
@@ -93,7 +109,14 @@ class Story:
         )
         self.values = cloud.sql("SELECT count(*), count(DISTINCT value) FROM floorlog.reading")
         self.cached = self._cached(cloud)
-        self.health = [health(cloud.folder / f"heartbeat-{number}") for number in (1, 3)]
+        self.health = healthy(cloud)
+        self.page = shown(cloud)
+        self.encrypted = cloud.sql(
+            "SELECT a.usename, bool_and(s.ssl) FROM pg_stat_activity a"
+            " JOIN pg_stat_ssl s USING (pid) WHERE a.usename LIKE 'floorlog_%' GROUP BY 1"
+        )
+        self.plain = plainly(cloud)
+        self.connected = [a for a in cloud.gate("")["allowed"] if "elasticache:Connect" in a]
         self.running = [task for task in cloud.tasks if task.process.poll() is None]
         for task in self.running:
             task.process.terminate()
@@ -107,7 +130,8 @@ class Story:
         self.received = received(cloud)
         self.words = passwords(cloud)
         self.texts = texts(cloud)
-        cloud.terraform.run("destroy", "-auto-approve", "-parallelism=30")
+        self.users = cached_as(cloud)
+        deploy(cloud.endpoint, python, cloud.folder, "destroy", "--yes", "--and-the-record")
         self.state = json.loads((cloud.folder / "dev.tfstate").read_text())
         self.left = left(cloud)
 
@@ -132,7 +156,7 @@ def outcome(cloud: Cloud, call: tuple[str, str, str, dict[str, Any]]) -> str:
     """How a call ends: the error's code, or "allowed"."""
     role, service, operation, values = call
     real = {
-        "ADMIN": cloud.client("secretsmanager").describe_secret(SecretId="rds")["ARN"],
+        "ADMIN": record(cloud)["MasterUserSecret"]["SecretArn"],
         "WRITER": cloud.outputs["db_secret_arn"],
         "BUCKET": cloud.outputs["anchor_bucket"],
     }
@@ -145,15 +169,64 @@ def outcome(cloud: Cloud, call: tuple[str, str, str, dict[str, Any]]) -> str:
     return "allowed"
 
 
-def health(file: Path) -> int:
-    """What `floorlog health` says of a worker's heartbeat."""
+def record(cloud: Cloud) -> dict[str, Any]:
+    """The database instance, as RDS describes it."""
+    [found] = cloud.client("rds").describe_db_instances()["DBInstances"]
+    return dict(found)
+
+
+def shown(cloud: Cloud) -> str:
+    """What the page's task answers on its loopback, where a forwarded port ends."""
+    [page] = [task for task in cloud.tasks if "page" in task.name]
+    address = until(
+        "the page says where it is",
+        lambda: re.search(r"http://127\.0\.0\.1:\d+/", "\n".join(page.lines)),
+    )[0]
+    with urlopen(f"{address}api/v1/devices", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def plainly(cloud: Cloud) -> str:
+    """What the database says to a task's role that speaks no TLS."""
+    secret = cloud.client("secretsmanager").get_secret_value(
+        SecretId=cloud.outputs["db_secret_arn"]
+    )
+    held = json.loads(secret["SecretString"])
+    try:
+        psycopg.connect(
+            host=held["host"], port=held["port"], dbname=held["dbname"], user=held["username"],
+            password=held["password"], sslmode="disable",
+        ).close()  # fmt: skip
+    except psycopg.OperationalError as error:
+        return str(error)
+    return "connected"
+
+
+def cached_as(cloud: Cloud) -> set[str]:
+    """Who was logged in at the cache since it started, the tests themselves left out."""
+    with Connection(Endpoint.parse(cloud.services.redis_endpoint)) as connection:
+        found = connection.call("ACL", "USERS")
+    assert isinstance(found, list)
+    return {str(bytes(each).decode()) for each in found if isinstance(each, bytes)} - {"default"}
+
+
+def health(file: Path) -> tuple[int, str]:
+    """What `floorlog health` says of a worker's heartbeat: its exit code, and its words."""
     done = subprocess.run(
         [sys.executable, "-m", "floorlog", "health"],
         env={"FLOORLOG_HEALTH_FILE": str(file), "PATH": os.environ["PATH"]},
         capture_output=True,
+        text=True,
         check=False,
     )
-    return done.returncode
+    return done.returncode, done.stdout + done.stderr
+
+
+def healthy(cloud: Cloud) -> list[tuple[int, str]]:
+    """What `floorlog health` says of both processors, once each has had the time of a heartbeat."""
+    files = [cloud.folder / f"heartbeat-{number}" for number in (1, 3)]
+    until("both have a heartbeat", lambda: all(file.exists() for file in files))
+    return [health(file) for file in files]
 
 
 def received(cloud: Cloud) -> float:
@@ -179,12 +252,16 @@ def passwords(cloud: Cloud) -> set[str]:
             with suppress(botocore.exceptions.ClientError):
                 held = secrets.get_secret_value(SecretId=listed["ARN"], VersionStage=stage)
                 found.add(json.loads(held["SecretString"])["password"])
-    return found - {"x"}
+    return found
 
 
 def texts(cloud: Cloud) -> dict[str, bytes]:
     """Everything in which a password could stand, by name."""
-    said = "\n".join(line for task in cloud.tasks for line in task.lines)
+    group = "/aws/iot-processing-dev"
+    events = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+    said = "\n".join(
+        [each["message"] for each in events] + [line for task in cloud.tasks for line in task.lines]
+    )
     found = {
         "logs": said.encode(),
         "plan, shown": json.dumps(cloud.terraform.show("plan")).encode(),
@@ -195,21 +272,42 @@ def texts(cloud: Cloud) -> dict[str, bytes]:
 
 
 def left(cloud: Cloud) -> list[str]:
-    """What of the deployment is still there."""
-    secrets = cloud.client("secretsmanager").list_secrets()["SecretList"]
-    groups = cloud.client("logs").describe_log_groups()["logGroups"]
-    roles = cloud.client("iam").list_roles()["Roles"]
-    buckets = cloud.client("s3").list_buckets()["Buckets"]
-    names = [each["Name"] for each in secrets] + [each["logGroupName"] for each in groups]
-    names += [each["RoleName"] for each in roles] + [each["Name"] for each in buckets]
-    names += cloud.client("kinesis").list_streams()["StreamNames"]
-    return [found for found in names if re.search(r"-dev\b", found)]
+    """What of the deployment is still there, of every kind that moto can list."""
+    names = [each["Arn"] for each in cloud.client("iam").list_roles()["Roles"]]
+    names += [each["Name"] for each in cloud.client("s3").list_buckets()["Buckets"]]
+    for service, call, field, name in LISTS:
+        answer = getattr(cloud.client(service), call)()
+        found = answer[field]
+        names += [each if name is None else each.get(name, "") for each in found]
+    vpcs = cloud.client("ec2").describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["Project"]}])
+    return [found for found in names if re.search(r"-dev\b", found)] + vpcs["Vpcs"]
+
+
+# What is listed after all is gone: service, call, field of the answer, field of the name.
+LISTS = (
+    ("secretsmanager", "list_secrets", "SecretList", "Name"),
+    ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+    ("kinesis", "list_streams", "StreamNames", None),
+    ("rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
+    ("rds", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName"),
+    ("rds", "describe_db_snapshots", "DBSnapshots", "DBSnapshotIdentifier"),
+    ("elasticache", "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"),
+    ("elasticache", "describe_users", "Users", "UserId"),
+    ("elasticache", "describe_user_groups", "UserGroups", "UserGroupId"),
+    ("ecr", "describe_repositories", "repositories", "repositoryName"),
+    ("ecs", "list_task_definitions", "taskDefinitionArns", None),
+    ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+    ("sns", "list_topics", "Topics", "TopicArn"),
+    ("scheduler", "list_schedules", "Schedules", "Name"),
+    ("kms", "list_aliases", "Aliases", "AliasName"),
+)
 
 
 @pytest.fixture(scope="module")
-def story(cloud: Cloud) -> Story:
+def story(cloud: Cloud, infra_python: Path) -> Story:
     """From apply to destroy."""
-    return Story(cloud)
+    return Story(cloud, infra_python)
 
 
 def test_all_readings_arrive_once_over_a_rotation(story: Story) -> None:
@@ -227,7 +325,7 @@ def test_the_last_values_are_in_the_cache(story: Story) -> None:
 
 def test_the_processors_are_healthy(story: Story) -> None:
     """`floorlog health`, as the task definition calls it, is content with both."""
-    assert story.health == [0, 0]
+    assert [code for code, _ in story.health] == [0, 0], story.health
 
 
 def test_logs_and_measures_are_in_cloudwatch(story: Story) -> None:
@@ -245,7 +343,7 @@ def test_a_forbidden_call_is_denied(story: Story, call: tuple[str, str, str, Any
 
 def test_no_password_is_in_state_plan_or_logs(story: Story) -> None:
     """The passwords that secrets hold now and held before stand in no file and no log line."""
-    assert len(story.words) == 8  # four roles, rotated once
+    assert len(story.words) == 9  # four roles, rotated once, and the administrator
     assert b"sensor-data-stream-dev" in story.texts["dev.tfstate"]
     for word in story.words:
         assert len(word) == 40
@@ -253,10 +351,43 @@ def test_no_password_is_in_state_plan_or_logs(story: Story) -> None:
             assert word.encode() not in text, place
 
 
+@pytest.mark.timeout(1800)
+def test_no_password_is_in_the_image(story: Story, image: dict[str, Any]) -> None:
+    """Nor in any file of the image, as it would be pushed."""
+    wanted = re.compile(b"|".join(word.encode() for word in story.words))
+    looked = 0
+    for path in Path(image["root"]).rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            looked += 1
+            assert not wanted.search(path.read_bytes()), path
+    assert looked > 1_000
+    assert not wanted.search(json.dumps(image).encode())
+
+
 def test_tasks_end_in_order(story: Story) -> None:
     """SIGTERM drains: leases are given back, and exit is 0."""
-    assert story.exits == [0, 0, 0, 0]
+    assert story.exits == [0] * 5
     assert story.owners == {None}
+
+
+def test_the_database_is_spoken_to_by_tls_alone(story: Story) -> None:
+    """Each role that is logged in has TLS, verified; without it the database lets none in."""
+    assert {"floorlog_writer", "floorlog_operator"} <= {row[0] for row in story.encrypted}
+    assert all(row[1] for row in story.encrypted)
+    assert "no encryption" in story.plain
+
+
+def test_the_cache_knows_the_tasks_by_their_roles(story: Story) -> None:
+    """Processor and page came by TLS with tokens of their roles, as the user that was applied."""
+    for role in ("ecs-task-role-dev", "iot-page-task-role-dev"):
+        allowed = [each for each in story.connected if each.startswith(role)]
+        assert len(allowed) == 2, story.connected  # the group, and the user
+    assert story.users == {"iot-processor-dev"}
+
+
+def test_the_page_shows_the_record(story: Story) -> None:
+    """Its task answers where a forwarded port ends, with the devices that sent."""
+    assert "press-07" in story.page
 
 
 def test_destroy_leaves_nothing(story: Story) -> None:

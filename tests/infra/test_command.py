@@ -63,18 +63,21 @@ def test_without_its_packages_the_command_says_what_to_install(
 
 
 def test_the_cost_is_the_sum_of_what_is_used(configurations) -> None:
-    """Each usage has a price; the region's factor and the date of the prices are told."""
+    """Each usage has a price, a region's own before the factor's; the prices' date is told."""
     found = estimate(configurations["usual"])
     assert not found.unknown
     table = prices()
-    database = table["item"]["db.t3.micro multi-az hour"] * 730 * table["region"]["eu-west-2"]
-    [line] = [each for each in found.lines if "multi-az hour" in each.what]
-    assert line.dollars == pytest.approx(database)
+    exact = table["exact"]["eu-west-2"]["db.t3.micro multi-az hour"]
+    by_factor = table["item"]["cache.t3.micro hour"] * table["region"]["eu-west-2"]
+    for what, dollars in (("multi-az hour", 730 * exact), ("cache.", 2 * 730 * by_factor)):
+        [line] = [each for each in found.lines if what in each.what]
+        assert line.dollars == pytest.approx(dollars)
     assert found.dollars == pytest.approx(sum(each.dollars or 0 for each in found.lines))
     assert str(table["date"]) in found.as_text()
     busy = estimate(configurations["usual"], put_bytes_s=1e6, readings_s=10_000)
     assert busy.dollars > found.dollars
     assert estimate(configurations["everything"]).factor == table["region"]["eu-central-1"]
+    assert set(table["exact"]["eu-west-2"]) <= set(table["item"])
 
 
 def test_a_size_without_a_price_is_told(configurations) -> None:

@@ -350,6 +350,13 @@ def test_a_schedule_can_be_read_by_who_carries_it_out(configurations: Configurat
     [decrypt] = [each for each in statements if "kms:Decrypt" in each["Action"]]
     [schedule] = decrypt["Condition"]["ArnEquals"].values()
     assert schedule.endswith(":schedule/default/iot-rotation-dev")
+    rates = [
+        configurations[variant]["resource"]["aws_scheduler_schedule"]["rotation-schedule"][
+            "schedule_expression"
+        ]
+        for variant in ("usual", "existing")
+    ]
+    assert rates == ["rate(30 days)", "rate(1 day)"]
 
 
 def test_another_database_is_named_without_harm_to_the_first(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,40 @@ def test_a_condition_of_a_package_is_kept(sbom) -> None:
     [found] = sbom.components(lock)
     assert found["version"] == "1.0"
     assert found["properties"][0]["value"] == "python_version < '3.12'"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_built_image_is_small_and_runs_without_rights(image: dict[str, Any]) -> None:
+    """At most 200 MB to fetch; its command runs as no root, and only its scratch can be written."""
+    assert image["compressed, MB"] <= 200
+    assert (image["user"], image["entrypoint"]) == ("10001:10001", ["floorlog"])
+    look = """
+import os
+from pathlib import Path
+import floorlog
+assert os.getuid() == os.getgid() == 10001
+assert "CapEff:\t0000000000000000" in Path("/proc/self/status").read_text()
+Path("/run/floorlog/x").touch()
+for place in ("/x", "/tmp/x", "/opt/floorlog/x", "/var/tmp/x"):
+    try:
+        Path(place).touch()
+    except OSError:
+        continue
+    raise SystemExit(f"{place} can be written")
+try:
+    assert False
+except AssertionError:
+    print("as promised")
+"""
+    become = ["unshare", "--mount", "--propagation", "private", sys.executable]
+    inside = [ROOT / "bench/inside.py", image["root"], ROOT / "LICENSE"]
+    for command, said in (
+        (["floorlog", "--version"], "floorlog"),
+        (["/opt/floorlog/bin/python", "-c", look], "as promised"),
+    ):
+        done = subprocess.run(
+            [*become, *inside, *command], env=image["environment"],
+            capture_output=True, text=True, check=True, timeout=100,
+        )  # fmt: skip
+        assert said in done.stdout

@@ -1,5 +1,8 @@
 """Parameters: the defaults that were asked for, and one clear line for each wrong configuration."""
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +109,13 @@ def test_the_defaults_are_those_that_were_asked_for() -> None:
 def test_a_region_is_changed_by_one_parameter(region: str) -> None:
     """The state follows the region unless another is named for it."""
     assert parameters({"aws_region": region}).state_region == region
+
+
+def test_the_sizes_that_are_advised_can_be_asked_for() -> None:
+    """Each line of the page's table of sizes is a configuration that is accepted as it stands."""
+    page = (Path(__file__).parents[2] / "docs/howto/deploy.md").read_text("utf-8")
+    rows = re.findall(r"^\| [\d,]+ \| [\d,]+ \| (.+?) \| [\d,]+ \| [\d,]+ \|$", page, re.MULTILINE)
+    assert len(rows) == 3
+    for row in rows:
+        given = tomllib.loads("\n".join(re.findall(r"`(.+?)`", row)))
+        assert parameters(given).tasks_max >= given.get("shards", 2)

@@ -209,3 +209,76 @@ def test_a_role_may_do_what_its_policy_says_on_that_resource(client):
     assert refused(role.list_secrets) == denied
     forged = client("secretsmanager", **given, aws_session_token="forged")
     assert refused(forged.get_secret_value, SecretId=own) == denied
+
+
+def as_role(client, service: str, name: str, *statements: dict[str, Any]) -> Any:
+    """A client of a role that may just that."""
+    iam = client("iam")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document)
+    keys = client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    return client(
+        service,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+
+
+def allowed(action: str, resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": [action], "Resource": resource}
+
+
+def test_an_encrypted_secret_needs_its_key(client):
+    """To read it, its key must decrypt; to write a new version, it must give a data key."""
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    arn = client("secretsmanager").create_secret(Name="locked", SecretString="x", KmsKeyId=key)[
+        "ARN"
+    ]
+    both = [allowed(f"secretsmanager:{each}", arn) for each in ("GetSecretValue", "PutSecretValue")]
+    without = as_role(client, "secretsmanager", "without-key", *both)
+    reader = as_role(client, "secretsmanager", "reader", *both, allowed("kms:Decrypt", key))
+    denied = "AccessDeniedException"
+    assert refused(without.get_secret_value, SecretId=arn) == denied
+    assert reader.get_secret_value(SecretId=arn)["SecretString"] == "x"
+    assert refused(reader.put_secret_value, SecretId=arn, SecretString="y") == denied
+
+
+def test_an_encrypted_object_needs_its_buckets_key(client):
+    """To put it, the key must give a data key; to get it, it must decrypt."""
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    s3 = client("s3")
+    s3.create_bucket(Bucket="sealed", CreateBucketConfiguration={"LocationConstraint": REGION})
+    by = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": by}]}
+    s3.put_bucket_encryption(Bucket="sealed", ServerSideEncryptionConfiguration=rules)
+    objects = [allowed(f"s3:{each}Object", "arn:aws:s3:::sealed/*") for each in ("Get", "Put")]
+    writer = as_role(client, "s3", "writer", *objects, allowed("kms:GenerateDataKey", key))
+    writer.put_object(Bucket="sealed", Key="k", Body=b"x")
+    with pytest.raises(ClientError, match=r"AccessDenied|400"):
+        writer.get_object(Bucket="sealed", Key="k")
+    both = as_role(client, "s3", "both", *objects, allowed("kms:Decrypt", key))
+    assert both.get_object(Bucket="sealed", Key="k")["Body"].read() == b"x"
+    with pytest.raises(ClientError, match=r"AccessDenied|400"):
+        both.put_object(Bucket="sealed", Key="k", Body=b"y")
+
+
+def test_who_runs_a_task_passes_its_roles(client):
+    """RunTask on the definition is not enough: each role of the task must be passed on."""
+    ecs = client("ecs")
+    ecs.create_cluster(clusterName="run")
+    roles = {each: f"arn:aws:iam::123456789012:role/{each}" for each in ("one", "two")}
+    ecs.register_task_definition(
+        family="job", containerDefinitions=[{"name": "x", "image": "i", "memory": 512}],
+        taskRoleArn=roles["one"], executionRoleArn=roles["two"],
+    )  # fmt: skip
+    run = allowed("ecs:RunTask", f"arn:aws:ecs:{REGION}:123456789012:task-definition/job:*")
+    half = as_role(client, "ecs", "half", run, allowed("iam:PassRole", roles["one"]))
+    asked = {"cluster": "run", "taskDefinition": "job"}
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        half.run_task(**asked)
+    whole = as_role(client, "ecs", "whole", run, allowed("iam:PassRole", "*"))
+    # The gate lets it pass; moto then finds no machine to run it on, and says so.
+    answer = whole.run_task(**asked, launchType="FARGATE")
+    assert "tasks" in answer

@@ -45,7 +45,10 @@ class Estimate:
         rows = [f"{line.dollars:9.2f}  {line.resource}" for line in self.lines if line.dollars]
         rows += [f"        ?  {line.resource}: no price for {line.what}" for line in self.lines
                  if line.dollars is None]  # fmt: skip
-        basis = f"list prices of {self.prices_of}, {self.region} by a factor of {self.factor:g}"
+        basis = (
+            f"list prices of {self.prices_of}; of {self.region} itself, or us-east-1's by a factor"
+            f" of {self.factor:g}"
+        )
         return "\n".join([*rows, f"{self.dollars:9.2f}  USD a month, about; {basis}"])
 
 
@@ -77,22 +80,27 @@ def estimate(
     region = configuration["provider"]["aws"][0]["region"]
     factor = table["region"].get(region, table["region"]["other"])
     lines = []
+    known = _prices(table, region, factor)
     for address, words in prose(configuration).items():
         for item, quantity in words.get("usage", {}).items():
-            lines.append(_line(table, address, item, quantity, factor))
+            lines.append(_line(known, address, item, quantity))
     traffic = {
         "million put units": put_bytes_s * SECONDS_A_MONTH / PUT_UNIT_BYTES / 1e6,
         "database GB multi-az": readings_s * STORED_BYTES * SECONDS_A_MONTH * 6 / 1e9,
     }
     for item, quantity in traffic.items():
         if quantity:
-            lines.append(_line(table, "what devices send", item, quantity, factor))
+            lines.append(_line(known, "what devices send", item, quantity))
     lines.sort(key=lambda line: (-(line.dollars or 0.0), line.resource))
     return Estimate(lines, region, factor, table["date"])
 
 
-def _line(
-    table: Mapping[str, Any], address: str, item: str, quantity: float, factor: float
-) -> Line:
-    price = table["item"].get(item)
-    return Line(address, item, None if price is None else price * quantity * factor)
+def _prices(table: Mapping[str, Any], region: str, factor: float) -> dict[str, float]:
+    """What a region asks: its exact price where the table has it, else the factor's."""
+    found = {item: price * factor for item, price in table["item"].items()}
+    return {**found, **table["exact"].get(region, {})}
+
+
+def _line(known: Mapping[str, float], address: str, item: str, quantity: float) -> Line:
+    price = known.get(item)
+    return Line(address, item, None if price is None else price * quantity)

@@ -20,7 +20,7 @@ from floorlog.infra.waivers import SHORT_LOGS
 FILTERS = {
     "error_lines": ('{ $.level = "ERROR" }', "log lines of something that failed"),
     "denied_lines": ("%AccessDenied%", "calls that a role was refused"),
-    "ended_lines": ("%^floorlog: %", "commands that ended with an error, a rotation among them"),
+    "ended_lines": ('"floorlog: "', "commands that ended with an error, a rotation among them"),
 }
 
 
@@ -45,7 +45,7 @@ def log_group(room: Room, keys: Keys) -> CloudwatchLogGroup:
         CloudwatchLogGroup,
         "logs",
         "what the tasks say, and in it their metrics",
-        usage={"logs GB": 2},
+        usage={"logs GB": 2, "metric": len(metrics.UNITS) + room.parameters.shards},
         waived=(SHORT_LOGS,),
         name=room.name("/aws/iot-processing"),
         retention_in_days=room.parameters.log_days,

@@ -21,8 +21,9 @@ from floorlog.infra.task import SCRATCH, Container, Ground, task
 from floorlog.infra.waivers import PUBLIC_ADDRESS
 
 OUT_AGE_MS = 60_000  # behind by this much, one task more
-DATABASE_CA = "/etc/floorlog/rds-ca.pem"  # in the image
 IN_AGE_MS = 5_000  # and below this for long, one fewer
+DATABASE_CA = "/etc/floorlog/rds-ca.pem"  # in the image
+INSIGHTS = 30  # metrics that Container Insights makes of a cluster with one service, about
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def cluster(room: Room) -> EcsCluster:
         EcsCluster,
         "cluster",
         "the tasks run in it",
+        usage={"metric": INSIGHTS},
         name=room.name("iot-processing-cluster"),
         setting=[{"name": "containerInsights", "value": "enabled"}],
     )

@@ -86,6 +86,7 @@ def _schedule(
         service="scheduler.amazonaws.com",
     )
     name = room.name("iot-rotation")
+    days = room.parameters.rotation_days
     region = room.parameters.aws_region
     schedule = f"arn:aws:scheduler:{region}:{account}:schedule/default/{name}"
     access.grant(
@@ -111,9 +112,9 @@ def _schedule(
     room.add(
         SchedulerSchedule,
         "rotation-schedule",
-        f"runs the rotation every {room.parameters.rotation_days} days",
+        f"runs the rotation every {days} days",
         name=name,
-        schedule_expression=f"rate({room.parameters.rotation_days} days)",
+        schedule_expression=f"rate({days} day{'s' if days > 1 else ''})",
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 60},
         kms_key_arn=keys.arn,
         target={

@@ -3,7 +3,8 @@
 moto resolves the resource of a request for three services only, so that a grant on one stream would
 be denied. The gate resolves it for the services that tasks call, takes the policies of the role
 from moto, and has moto's own matcher decide. Requests of keys that belong to no role pass: those
-are the administrator's. A policy's conditions are not looked at.
+are the administrator's. What a call needs besides itself (the key of a secret or an object, the
+roles of a task) is asked as well. A policy's conditions are not looked at.
 """
 
 import json
@@ -13,10 +14,13 @@ from collections.abc import Callable, Iterable
 from http.client import HTTPConnection
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from moto.ecs.models import ecs_backends
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 ACCOUNT = "123456789012"
@@ -29,11 +33,17 @@ _NAMED = {
     "secretsmanager": (("SecretId",), "{name}"),
     "logs": (("logGroupName",), "arn:aws:logs:{region}:{account}:log-group:{name}:log-stream:x"),
     "kms": (("KeyId",), "{name}"),
+    "ecr": (("repositoryName",), "arn:aws:ecr:{region}:{account}:repository/{name}"),
     "ecs": (("taskDefinition",), "arn:aws:ecs:{region}:{account}:task-definition/{name}:1"),
 }
 _S3 = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject",
        "HEAD": "s3:GetObject"}  # fmt: skip
 
+_KEY_OF_SECRET = {
+    "secretsmanager:GetSecretValue": "kms:Decrypt",
+    "secretsmanager:PutSecretValue": "kms:GenerateDataKey",
+}
+_KEY_OF_OBJECT = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}
 _HOP = {"connection", "transfer-encoding", "content-length"}
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
@@ -76,6 +86,7 @@ class Gate:
 
     def _control(self, words: str, start: Start) -> Iterable[bytes]:
         verb, _, action = words.partition("/")
+        action = unquote(action)
         if verb == "remove":
             self.removed.add(action)
         elif verb == "restore":
@@ -98,22 +109,34 @@ class Gate:
             return ""
         if environ.get("HTTP_X_AMZ_SECURITY_TOKEN") != role.session_token:
             return "a request without its token"
+        name = role.role_arn.rpartition("/")[2]
         for action, resource in self._asked(environ, body, service, region):
-            name = role.role_arn.rpartition("/")[2]
-            if action in self.removed or not _is_allowed(name, action, resource):
-                with self._lock:
-                    self.denied.append(f"{name} {action} {resource}")
+            if not self._passes(name, action, resource):
                 return f"{action} on resource {resource}"
-            with self._lock:
-                self.allowed.add(f"{name} {action}")
         return ""
+
+    def may_connect(self, role_arn: str, resources: list[str]) -> bool:
+        """Whether a role may connect to a cache: both to the group and as the user."""
+        name = role_arn.rpartition("/")[2]
+        return all(self._passes(name, "elasticache:Connect", each) for each in resources)
+
+    def _passes(self, role: str, action: str, resource: str) -> bool:
+        """Decide, and write it down. What is removed is an action, or one on one resource."""
+        removed = action in self.removed or f"{action} {resource}" in self.removed
+        passes = not removed and _is_allowed(role, action, resource)
+        with self._lock:
+            if passes:
+                self.allowed.add(f"{role} {action} {resource}")
+            else:
+                self.denied.append(f"{role} {action} {resource}")
+        return passes
 
     def _asked(
         self, environ: dict[str, Any], body: bytes, service: str, region: str
     ) -> list[tuple[str, str]]:
         """The actions that a request needs, each with its resource."""
         if service == "s3":
-            return [_s3(environ)]
+            return _s3(environ)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         action = f"{service}:{target.rpartition('.')[2]}"
         if service not in _NAMED or not target:
@@ -123,10 +146,10 @@ class Gate:
         name = next((content[each] for each in fields if content.get(each)), "*")
         if "ShardIterator" in content:
             name = self._streams.get(content["ShardIterator"], "*")
-        if name.startswith("arn:") or name == "*":
-            return [(action, name)]
         place = {"region": region, "account": ACCOUNT, "kinesis": self._account or ACCOUNT}
-        return [(action, pattern.format(name=name, **place))]
+        if not name.startswith("arn:") and name != "*":
+            name = pattern.format(name=name, **place)
+        return [(action, name), *_besides(action, name, content, region)]
 
     def _to_kinesis(self, environ: dict[str, Any], body: bytes, start: Start) -> Iterable[bytes]:
         connection = HTTPConnection(self._kinesis, timeout=30)
@@ -173,11 +196,46 @@ def _is_allowed(role: str, action: str, resource: str) -> bool:
     return PermissionResult.PERMITTED in results and PermissionResult.DENIED not in results
 
 
-def _s3(environ: dict[str, Any]) -> tuple[str, str]:
+def _besides(
+    action: str, resource: str, content: dict[str, Any], region: str
+) -> list[tuple[str, str]]:
+    """What a call needs besides itself, as AWS documents: a secret's key, roles that are passed.
+
+    Secrets Manager's user guide, "Secret encryption and decryption": reading a secret decrypts its
+    data key, a new version takes a new one of the secret's own key. ECS's: who runs a task passes
+    its roles on.
+    """
+    if action in _KEY_OF_SECRET:
+        secret = secretsmanager_backends[ACCOUNT][region].secrets.get(resource)
+        key = secret.kms_key_id if secret else None
+        return [(_KEY_OF_SECRET[action], _key_arn(key, region))] if key else []
+    if action == "ecs:RunTask":
+        found = ecs_backends[ACCOUNT][region].describe_task_definition(content["taskDefinition"])
+        return [("iam:PassRole", found.task_role_arn), ("iam:PassRole", found.execution_role_arn)]
+    return []
+
+
+def _key_arn(key: str, region: str) -> str:
+    return key if key.startswith("arn:") else f"arn:aws:kms:{region}:{ACCOUNT}:key/{key}"
+
+
+def _s3(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    """The action on a bucket or an object, and, of an encrypted object, the use of its key.
+
+    S3's user guide, "Using server-side encryption with AWS KMS": who puts an object needs a data
+    key of the bucket's key, who reads it must be able to decrypt that.
+    """
     bucket, _, key = environ["PATH_INFO"].strip("/").partition("/")
     if not key:
-        return "s3:ListBucket", f"arn:aws:s3:::{bucket}"
-    return _S3[environ["REQUEST_METHOD"]], f"arn:aws:s3:::{bucket}/{key}"
+        return [("s3:ListBucket", f"arn:aws:s3:::{bucket}")]
+    action = _S3[environ["REQUEST_METHOD"]]
+    asked = [(action, f"arn:aws:s3:::{bucket}/{key}")]
+    held = s3_backends[ACCOUNT]["aws"].buckets.get(bucket)
+    by = _KEY_OF_OBJECT.get(action)
+    if held is not None and held.encryption and by:
+        rule = held.encryption["Rule"]["ApplyServerSideEncryptionByDefault"]
+        asked.append((by, rule["KMSMasterKeyID"]))
+    return asked
 
 
 def _denied(what: str, start: Start) -> Iterable[bytes]:
