@@ -304,6 +304,8 @@ class Batches:
             self._wrong_readings(content, part, says)
         elif (batch.lease_id, batch.number) in self._doubted:
             self._wrong_series(content, part, "not what was stored, and the batch was forged")
+        elif content.expired:
+            self._wrong_series(content, part, "gone, but the expiry is declared of other series")
         if (size, top) == (batch.leaves, batch.root) and (readings, rejects) != (
             batch.stored,
             batch.rejected,

@@ -10,6 +10,8 @@ from floorlog.record.check_log import numbers_of
 from floorlog.record.finding import Findings
 from floorlog.record.rows import Connection, Row, Rows
 
+EXPIRING = {"21": 21, "22": 22}  # events of alarms, corrections
+
 
 def runs_of(rows: Sequence[Row]) -> list[Run]:
     """The runs of leaves that are gone from a batch, by rows of the query `expired`.
@@ -79,6 +81,11 @@ class Expiries:
                 self.events.update(_events(row[9]))
 
     @property
+    def rows(self) -> list[Row]:
+        """The rows of the query `expiries`."""
+        return list(self._rows.values())
+
+    @property
     def count(self) -> int:
         """How many there are."""
         return len(self._rows)
@@ -119,7 +126,8 @@ class Expiries:
 
 
 def _events(text: str) -> Iterator[tuple[int, int]]:
+    """Kind and number of what went as well: nothing else than EXPIRING may."""
     for one in text.split(","):
         kind, colon, number = one.partition(":")
-        if colon and kind.isdecimal() and number.isdecimal():
-            yield int(kind), int(number)
+        if colon and kind in EXPIRING and number.isdecimal():
+            yield EXPIRING[kind], int(number)

@@ -23,6 +23,8 @@ QUERY = {
     22: "corrections", 23: "expiries",
 }  # fmt: skip
 
+RECORDED = {19: 2, 20: 1, 21: 1, 22: 1, 23: 1}  # where a thing says when it was recorded
+
 
 class Log:
     """The log as the anchors know it.
@@ -249,7 +251,7 @@ def check_things(
     registry: Registry,
     findings: Findings,
     expired: Collection[tuple[int, int]] = (),
-) -> None:
+) -> int | None:
     """Every series, state, shard, catalogue, event, correction and expiry against its leaf.
 
     Args:
@@ -258,19 +260,24 @@ def check_things(
         registry: the names of series and states.
         findings: what is wrong.
         expired: kind and number of the leaves whose events are gone by declaration.
+
+    Returns:
+        When the first was recorded that no anchored note covers, µs UTC; None for none.
     """
+    newer: list[int] = []
     leaves = Rows(connection, "leaves_of_things", {})
     for kind in NAMES:
         for other in leaves.before((kind,)):
             _strange(other, findings)
         things = _each(Rows(connection, QUERY[kind], {}))
         gone = {number for of, number in expired if of == kind}
-        _merge(kind, leaves, things, log, registry, gone, findings)
+        newer += _merge(kind, leaves, things, log, registry, gone, findings)
     while leaves.head is not None:
         _strange(leaves.head, findings)
         leaves.take()
     for stream_id, arn in connection.execute(QUERIES["bare_streams"].text, binary=True):
         findings.evidence("stream", f"stream {stream_id} ({arn}) has no shard in the log")
+    return min(newer, default=None)
 
 
 def _strange(leaf: Row, findings: Findings) -> None:
@@ -301,10 +308,14 @@ def _merge(
     registry: Registry,
     gone: Collection[int],
     findings: Findings,
-) -> None:
-    """Things and leaves of one kind, both by their number, those that are gone apart."""
+) -> list[int]:
+    """Things and leaves of one kind, both by their number, those that are gone apart.
+
+    Returns when the first was recorded that no anchored note covers, where it says when.
+    """
     name = NAMES[kind]
     last: object = None
+    newer: list[int] = []
     for thing in things:
         if thing[0] == last:
             findings.evidence(name, f"{name} {last} stands twice")
@@ -313,6 +324,8 @@ def _merge(
         for lost in leaves.before((kind, thing[0])):
             _lost(name, lost, gone, findings)
         found = leaves.of((kind, thing[0]))
+        if kind in RECORDED and (not found or found[0][2] >= log.anchored):
+            newer = [min([*newer, time_us(thing[RECORDED[kind]])])]
         place = {"series": thing[0]} if kind == 16 else {}
         if len(found) > 1 or any(leaf[4] != 0 for leaf in found):
             places = spans(sorted(leaf[2] for leaf in found))
@@ -331,6 +344,7 @@ def _merge(
     while leaves.head is not None and leaves.head[0] == kind:
         _lost(name, leaves.head, gone, findings)
         leaves.take()
+    return newer
 
 
 def _lost(name: str, leaf: Row, gone: Collection[int], findings: Findings) -> None:

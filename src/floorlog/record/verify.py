@@ -17,6 +17,7 @@ from floorlog.record.check_batches import Batches
 from floorlog.record.check_chunks import check_chunks
 from floorlog.record.check_expiry import Expiries
 from floorlog.record.check_log import Log, check_notes, check_things
+from floorlog.record.check_retention import check_allowed
 from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
 from floorlog.record.rows import QUERIES, Connection, settle, time_us
@@ -159,7 +160,8 @@ def check(
     known = known_of(connection)
     registry = known.registry
     expiries = Expiries(connection)
-    check_things(connection, log, registry, findings, expiries.events)
+    newer_us = check_things(connection, log, registry, findings, expiries.events)
+    check_allowed(connection, expiries.rows, known.series, findings)
     check_alarms(connection, findings)
     batches = Batches(connection, log, known, findings, expiries, since=since, series=chosen)
     batches.run(lambda done: tell(done, total))
@@ -168,7 +170,9 @@ def check(
         states = {one.series_id for one in known.series.values() if one.kind == Kind.STATE}
         check_chunks(connection, states, findings)
     spent = max(time.process_time() - began, 1e-6)
-    oldest = batches.unanchored_us
+    oldest = min(
+        (one for one in (newer_us, batches.unanchored_us) if one is not None), default=None
+    )
     return Report(
         ok=not findings.count,
         readings=batches.readings,

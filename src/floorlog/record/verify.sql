@@ -91,12 +91,19 @@ SELECT c.correction_id, timestamptz_send(c.recorded_at), c.actor, c.reason, c.ts
 FROM floorlog.correction AS c ORDER BY c.correction_id;
 
 -- :name expiries
--- Every expiry, with what its shard is.
+-- Every expiry, with what its shard is, and when the last of its batches was stored.
 SELECT x.expiry_id, timestamptz_send(x.recorded_at), x.first_number, x.last_number, x.series::text, x.batches,
     x.readings, x.rejects, x.anomalies, x.events, x.root, l.lease_id, s.arn, timestamptz_send(s.created_at),
-    l.shard_id, l.parents::text, l.hash_begin::text, l.hash_end::text
+    l.shard_id, l.parents::text, l.hash_begin::text, l.hash_end::text,
+    (SELECT timestamptz_send(max(b.recorded_at)) FROM floorlog.batch AS b
+        WHERE b.lease_id = x.lease_id AND b.number = x.last_number)
 FROM floorlog.expiry AS x LEFT JOIN floorlog.lease AS l ON l.lease_id = x.lease_id
 LEFT JOIN floorlog.stream AS s ON s.stream_id = l.stream_id ORDER BY x.expiry_id;
+
+-- :name retention_acts
+-- Policies that were set, holds that were placed or released, in their order.
+SELECT event_id, timestamptz_send(recorded_at), action, detail::text FROM floorlog.audit_event
+WHERE action IN ('retention.set', 'hold.place', 'hold.release') ORDER BY event_id;
 
 -- :name expired
 -- What stands for what expired, by batch; hashes one after the other.

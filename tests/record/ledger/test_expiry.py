@@ -33,6 +33,7 @@ from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 pytestmark = pytest.mark.slow
 SAID = {"by": "Ann", "reason": "as the law asks"}
 BETWEEN = DAYS * 3 // 4  # the older half of the batches is older than that, the younger is not
+DEVICE = "oven"
 STORED = "SELECT sum(stored), sum(rejected) FROM floorlog.batch"
 
 
@@ -382,3 +383,84 @@ def test_malformed_policies_do_no_harm(aged_ground) -> None:
         days = {one.asset: one.days for one in kept}
         assert (days["oven"], days["press-1"], days["*"]) == (None, None, 5)
         assert (held, due) == ([], [])
+
+
+def test_a_declared_expiry_that_nothing_allowed_is_found(aged) -> None:
+    """A superuser who expires by a policy that he takes away again, so that all is declared."""
+    keep(aged, "*", BETWEEN)
+    assert expire(aged)
+    aged.run("DELETE FROM floorlog.audit_event WHERE action = 'retention.set'")
+    aged.keep()
+    wrong = verify(aged.dsn(READER), aged.anchor).wrong
+    assert wrong
+    assert {(one.kind, one.where) for one in wrong} == {("evidence", "expiry")}
+    assert all("no policy let it go" in one.says for one in wrong)
+    keep(aged, "*", BETWEEN)
+    late = "UPDATE floorlog.audit_event SET recorded_at = recorded_at + interval '{}'"
+    aged.run(late.format("1 day") + " WHERE action = 'retention.set'")
+    aged.keep()
+    wrong = verify(aged.dsn(READER), aged.anchor).wrong
+    assert all("no policy let it go" in one.says for one in wrong)
+    assert wrong
+
+
+def test_an_expiry_of_what_was_held_is_found(aged) -> None:
+    """A hold that is lifted and put back by a superuser, event and leaf, while readings go."""
+    name = f"on-{DEVICE}"
+    place_hold(aged.dsn(OPERATOR), DEVICE, name, **SAID)
+    aged.run(
+        "UPDATE floorlog.audit_event SET recorded_at = recorded_at - interval '1 hour'"
+        " WHERE action = 'hold.place'"
+    )
+    keep(aged, "*", BETWEEN)
+    aged.keep()
+    held = "FROM floorlog.audit_event WHERE action = 'hold.place'"
+    aged.run(f"CREATE TABLE aside AS SELECT * {held}; DELETE {held}")
+    assert expire(aged)
+    aged.run("INSERT INTO floorlog.audit_event OVERRIDING SYSTEM VALUE SELECT * FROM aside")
+    aged.run("DROP TABLE aside")
+    aged.keep()
+    wrong = verify(aged.dsn(READER), aged.anchor).wrong
+    assert wrong
+    assert all(f"of {DEVICE}: the hold {name!r} on {DEVICE} kept it" in one.says for one in wrong)
+
+
+def test_what_is_too_young_is_found(aged) -> None:
+    """An expiry by a policy of fewer days than was signed."""
+    keep(aged, "*", BETWEEN)
+    assert expire(aged)
+    days = DAYS + 10
+    aged.run(
+        "UPDATE floorlog.audit_event SET detail = jsonb_set(detail::jsonb, '{days}',"
+        f" '{days}')::json WHERE action = 'retention.set'"
+    )
+    aged.keep()
+    wrong = verify(aged.dsn(READER), aged.anchor).wrong
+    assert wrong
+    assert all(f"it was younger than {days} days" in one.says for one in wrong)
+
+
+def test_an_expiry_that_is_declared_of_others_is_found(aged) -> None:
+    """What went was of one device, what is declared of another, which was allowed to go."""
+    keep(aged, DEVICE, BETWEEN)
+    keep(aged, "press-1", BETWEEN)
+    with aged.connect() as connection, connection.transaction():
+        others = "detail ->> 'asset' = 'press-1'"
+        connection.execute(
+            f"CREATE TABLE aside AS SELECT * FROM floorlog.audit_event WHERE {others}"
+        )
+        connection.execute(f"DELETE FROM floorlog.audit_event WHERE {others}")
+    assert expire(aged)
+    aged.run("INSERT INTO floorlog.audit_event OVERRIDING SYSTEM VALUE SELECT * FROM aside")
+    aged.run(
+        "UPDATE floorlog.expiry SET series ="
+        " (SELECT array_agg(series_id ORDER BY 1) FROM floorlog.series WHERE device = 'press-1')"
+    )
+    aged.keep()
+    wrong = verify(aged.dsn(READER), aged.anchor).wrong
+    own = {
+        row[0]
+        for row in aged.run(f"SELECT series_id FROM floorlog.series WHERE device = '{DEVICE}'")
+    }
+    assert {one.series for one in wrong} == own
+    assert all("declared of other series" in one.says for one in wrong)

@@ -223,3 +223,22 @@ def test_a_part_says_that_it_is_one(written) -> None:
     whole = verify(written.dsn(), written.anchor)
     assert not whole.ok
     assert not whole.partial
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "INSERT INTO floorlog.audit_event (actor, action, detail) VALUES ('ann', 'look', '{}')",
+        "INSERT INTO floorlog.catalogue (version, body) VALUES (3, '{}')",
+    ],
+)
+def test_events_without_an_anchor_are_told(written, added) -> None:
+    """Not batches alone: what a note does not cover could be anything, and its span is named."""
+    assert verified(written).unanchored_seconds == 0
+    written.run(added)
+    written.run("SELECT pg_sleep(0.2)")
+    assert verified(written).unanchored_seconds > 0.1
+    written.run("SELECT floorlog.sequence(1000)")
+    assert verified(written).unanchored_seconds > 0.1
+    written.keep()
+    assert verified(written).unanchored_seconds == 0
