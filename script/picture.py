@@ -26,7 +26,49 @@ PICTURES = {
     "device.png": "device?name=press-001",
     "explore.png": f"explore#series={SERIES}",
     "record.png": "record",
+    "import.png": "import",
+    "audit.png": "audit",
+    "catalogue.png": "catalogue",
 }
+# What is done on a page before its picture is taken, and for how long that is waited for.
+ACTS = {
+    "import.png": ("""
+        const rows = ["Zeit;Maschine;Temp [°C];Druck (bar);Status"];
+        const two = (n) => String(n).padStart(2, "0");
+        for (let n = 0; n < 900; n += 1) {
+          const clock = `01.11.2026 06:${two(Math.floor(n / 60))}:${two(n % 60)}`;
+          const values = `${70 + n % 13},${n % 10};${3 + n % 7},25;${n % 50 ? "running" : "idle"}`;
+          rows.push(`${clock};oven-${900 + n % 2};${values}`);
+        }
+        rows[7] = rows[7].replace("2026", "2099");
+        const given = new DataTransfer();
+        given.items.add(new File([rows.join("\\n")], "line 3, October.csv"));
+        document.getElementById("file").files = given.files;
+        document.getElementById("file").dispatchEvent(new Event("change"));
+        const begin = setInterval(() => {
+          if (document.getElementById("dry").hidden) return;
+          clearInterval(begin);
+          document.getElementById("rehearse").click();
+          setTimeout(() => document.getElementById("layout-title").scrollIntoView(), 4000);
+        }, 200);
+    """, 9),
+    "audit.png": ("""
+        document.getElementById("verify-now").click();
+        const form = document.getElementById("asof").elements;
+        form.device.value = "press-001";
+        form.metric.value = "temperature";
+        form.moment.value = form.to.value;
+        form.moment.stepDown(20);
+        document.querySelector("#asof button").click();
+    """, 8),
+    "catalogue.png": ("""
+        const text = document.getElementById("body");
+        text.value = text.value.replaceAll('"hi": 9,', '"hi": 7,');
+        text.dispatchEvent(new Event("input"));
+        document.getElementById("try").click();
+        setTimeout(() => document.getElementById("try-title").scrollIntoView(), 15000);
+    """, 20),
+}  # fmt: skip
 SETTLE_SECONDS = 3
 WIDTH, HEIGHT = 1280, 900
 PLANT_SECONDS = 75  # until faults have been injected
@@ -34,7 +76,7 @@ START_SECONDS_MAX = 60
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--remote-debugging-port=0", f"--window-size={WIDTH},{HEIGHT}",
+    "--remote-debugging-port=0", "--hide-scrollbars", f"--window-size={WIDTH},{HEIGHT}",
 )  # fmt: skip
 
 
@@ -81,6 +123,11 @@ async def take(debugger: str, address: str) -> dict[str, bytes]:
             await ask(page, 3 * number, "Page.navigate", url="about:blank")
             await ask(page, 3 * number + 1, "Page.navigate", url=address + path)
             await asyncio.sleep(SETTLE_SECONDS)
+        if name in ACTS:
+            script, seconds = ACTS[name]
+            expression = f"(() => {{ {script} }})()"
+            await ask(page, 1_000 + number, "Runtime.evaluate", expression=expression)
+            await asyncio.sleep(seconds)
         shot = await ask(page, 3 * number + 2, "Page.captureScreenshot", format="png")
         found[name] = base64.b64decode(shot["data"])
     return found

@@ -120,7 +120,7 @@ function draw() {
 // What does not apply is not shown: metric and unit of columns where each row names its own.
 function mode() {
   const isLong = element("metric").value !== "";
-  element("device-name-of").hidden = false;
+  write(element("device-name-of"), element("device").value === "" ? "named" : "where its cell is empty");
   element("unit-of").hidden = !isLong;
   for (const row of element("values").tBodies[0].rows) {
     const [take, , metric, unit, states] = row.cells;
@@ -170,7 +170,8 @@ element("rehearse").addEventListener("click", async () => {
 
 function report({ found, rows: seen, skipped, empty, says, catalogue }) {
   const bad = found.rejected + skipped;
-  write(element("verdict"), `${count(found.stored)} of ${count(found.received)} readings would be stored${bad ? `; ${count(found.rejected)} would be refused, ${count(skipped)} rows are none` : ""}.${says.length ? ` ${says.join(". ")}.` : ""}`);
+  const parts = [`${count(found.stored)} of ${count(found.received)} readings would be stored`, found.rejected && `${count(found.rejected)} would be refused`, ...says];
+  write(element("verdict"), `${parts.filter(Boolean).join("; ")}.`);
   element("verdict").toggleAttribute("data-wrong", bad > 0);
   figures(element("counts"), [
     ["Rows", count(seen), skipped ? `${count(skipped)} skipped` : "none skipped"],
