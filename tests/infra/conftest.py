@@ -126,6 +126,12 @@ def configurations(
     return synthesise(infra_python, tmp_path_factory.mktemp("synth"), VARIANTS)
 
 
+@pytest.fixture(scope="session")
+def variants() -> dict[str, dict[str, Any]]:
+    """The parameters of each variant."""
+    return VARIANTS
+
+
 @pytest.fixture
 def synthesised(infra_python: Path, tmp_path: Path) -> Callable[[str], Configuration]:
     """Synthesise a variant anew, in a process of its own."""

@@ -9,7 +9,8 @@ import pytest
 
 from floorlog import config
 from floorlog.infra.estimate import prose
-from floorlog.infra.release import TARGETS
+from floorlog.infra.parameters import parameters
+from floorlog.infra.release import TARGETS, network
 
 pytestmark = pytest.mark.slow
 NAMES = ("usual", "everything", "door", "existing")
@@ -376,3 +377,22 @@ def test_another_database_is_named_without_harm_to_the_first(
         versions = configurations[variant]["resource"]["aws_secretsmanager_secret_version"]
         for version in versions.values():
             assert "sha256" in version["secret_string_wo_version"]
+
+
+@pytest.mark.parametrize("variant", NAMES)
+def test_a_migration_needs_no_output_that_is_not_there_yet(
+    configurations: Configurations, variants: dict[str, dict[str, Any]], variant: str
+) -> None:
+    """Outputs that refer to nothing are given out only at the end: before, the task has a place."""
+    outputs = configurations[variant]["output"]
+    early = {
+        name: ["x"] if name == "task_subnets" else "x"
+        for name, each in outputs.items()
+        if "${" in json.dumps(each["value"])
+    }
+    assert {"ecs_cluster_name", "migration_task", "task_security_group"} <= set(early)
+    assert ("task_subnets" in early) == (variant != "existing")
+    asked = parameters(variants[variant])
+    place = network(early, asked)["awsvpcConfiguration"]
+    assert place["subnets"] == (["subnet-1", "subnet-2"] if variant == "existing" else ["x"])
+    assert place["assignPublicIp"] == ("DISABLED" if variant == "everything" else "ENABLED")

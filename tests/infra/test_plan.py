@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ import pytest
 from floorlog.errors import FloorlogError
 from floorlog.infra.estimate import prose
 from floorlog.infra.terraform import Terraform
+
+sys.path.insert(0, str(Path(__file__).parent))
+from applied import ADMIN_KEYS
 
 pytestmark = pytest.mark.slow
 VARIANTS = ("usual", "everything")
@@ -334,3 +338,35 @@ def test_a_wrong_configuration_is_one_line_of_terraforms(planned: Planner, tmp_p
     with pytest.raises(FloorlogError, match="terraform validate failed"):
         terraform.run("validate")
     del planned
+
+
+@pytest.mark.long
+def test_naming_another_database_destroys_nothing(
+    plugin: Path,
+    endpoint: str,
+    synthesiser: Callable[[dict[str, Any]], dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """What the stack made for its own database and stream is let go of, none of it deleted."""
+    del plugin
+    asked = {"environment_suffix": "first", "throw_away": True}
+    kept = ("aws_db_subnet_group.db-subnets", "aws_db_parameter_group.db-settings",
+            "aws_security_group.rds-sg", "aws_kinesis_stream.stream")  # fmt: skip
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(synthesiser(asked)))
+    terraform = Terraform(tmp_path, {**ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint}, 300)
+    terraform.initialise()
+    terraform.run("apply", "-auto-approve", *(f"-target={each}" for each in kept))
+    other = {
+        "stream_arn": "arn:aws:kinesis:eu-west-2:123456789012:stream/line-4",
+        "database_host": "restored.example.test",
+        "database_admin_secret_arn": "arn:aws:secretsmanager:eu-west-2:123456789012:secret:x",
+        "database_security_group_id": "sg-0123456789abcdef0",
+    }
+    (tmp_path / "cdk.tf.json").write_text(json.dumps(synthesiser({**asked, **other})))
+    terraform.run("plan", "-out=plan")
+    changes = {
+        each["address"]: each["change"]["actions"]
+        for each in terraform.show("plan")["resource_changes"]
+    }
+    assert [changes[address] for address in kept] == [["forget"]] * len(kept)
+    assert not [address for address, actions in changes.items() if "delete" in actions]

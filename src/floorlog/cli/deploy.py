@@ -69,7 +69,7 @@ def apply(
         terraform.run("apply", "-auto-approve", *TARGETS["repository"], quiet=False)
         return
     terraform.run("apply", "-auto-approve", *TARGETS["migration"], quiet=False)
-    print(migrate(terraform.outputs(), asked.aws_region))
+    print(migrate(terraform.outputs(), asked))
     if only is None:
         terraform.run("apply", "-auto-approve", quiet=False)
         _show(terraform)

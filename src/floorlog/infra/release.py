@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from floorlog.errors import ServiceError
+from floorlog.infra.parameters import Parameters
 
 # The migration's task definition brings database, log-ins, image and log group with it; the ways
 # that a task takes through the network nothing refers to, so they are named. What a deployment does
@@ -39,14 +40,19 @@ WAIT_SECONDS = 900
 POLL_SECONDS = 5.0
 
 
-def migrate(outputs: Mapping[str, Any], region: str) -> str:
-    """Run the migration task to its end; returns one line. Raises ServiceError."""
+def migrate(outputs: Mapping[str, Any], asked: Parameters) -> str:
+    """Run the migration task to its end; returns one line. Raises ServiceError.
+
+    Args:
+        outputs: what is known after the resources of TARGETS["migration"] were made.
+        asked: the deployment's parameters.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only when it runs
     from botocore.session import Session  # noqa: PLC0415 - only when it runs
 
     try:
-        client = Session().create_client("ecs", region_name=region)
-        return _run(client, outputs)
+        client = Session().create_client("ecs", region_name=asked.aws_region)
+        return _run(client, outputs, network(outputs, asked))
     except (BotoCoreError, ClientError) as error:
         raise ServiceError(
             f"the migration cannot be run: {error}",
@@ -55,19 +61,29 @@ def migrate(outputs: Mapping[str, Any], region: str) -> str:
         ) from error
 
 
-def _run(client: Any, outputs: Mapping[str, Any]) -> str:  # noqa: ANN401 - botocore's clients have no types
+def network(outputs: Mapping[str, Any], asked: Parameters) -> dict[str, Any]:
+    """Where the migration's task runs, as ECS wants it told.
+
+    An output that refers to no resource, such as the subnets of a VPC that existed, Terraform gives
+    out only after everything was made: those are known from the parameters.
+    """
+    given = asked.private_subnet_ids if asked.isolated else asked.public_subnet_ids
+    return {
+        "awsvpcConfiguration": {
+            "subnets": outputs.get("task_subnets") or list(given),
+            "securityGroups": [outputs["task_security_group"]],
+            "assignPublicIp": "DISABLED" if asked.isolated else "ENABLED",
+        }
+    }
+
+
+def _run(client: Any, outputs: Mapping[str, Any], where: dict[str, Any]) -> str:  # noqa: ANN401 - botocore's clients have no types
     cluster = outputs["ecs_cluster_name"]
     answer = client.run_task(
         cluster=cluster,
         taskDefinition=outputs["migration_task"],
         launchType="FARGATE",
-        networkConfiguration={
-            "awsvpcConfiguration": {
-                "subnets": outputs["task_subnets"],
-                "securityGroups": [outputs["task_security_group"]],
-                "assignPublicIp": "DISABLED" if outputs["isolated"] else "ENABLED",
-            }
-        },
+        networkConfiguration=where,
     )
     if not answer["tasks"]:
         raise _failed(f"it was not started: {answer.get('failures')}")

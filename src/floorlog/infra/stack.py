@@ -87,7 +87,6 @@ def build(scope: TerraformStack, asked: Parameters, version: str) -> None:
         "rotation_task": jobs.rotation,
         "task_subnets": ground.subnets,
         "task_security_group": walls.tasks,
-        "isolated": asked.isolated,
         "alarm_topic_arn": topic.arn,
     }
     if door is not None:
