@@ -34,14 +34,16 @@ ASKED = 60
 BUCKETS = 500
 
 
-def batch_of(lease: Lease, number: int, ids: list[int], begin_s: int, seconds: int) -> Batch:
+def batch_of(
+    lease: Lease, number: int, ids: list[int], begin_s: int, seconds: int, t0: int = T0
+) -> Batch:
     """One reading a second of every series, drifting with noise, rounded as sensors do."""
     count = seconds * len(ids)
-    ts = np.tile(T0 + (begin_s + np.arange(seconds)) * SECOND, len(ids))
+    ts = np.tile(t0 + (begin_s + np.arange(seconds)) * SECOND, len(ids))
     noise = np.random.default_rng(number).normal(0, 0.3, count)
     value = np.round(50 + 10 * np.sin(ts / 3.6e9) + noise, 2)
     nought = np.zeros(count, np.int32)
-    clock_s = int(T0 // SECOND + begin_s + seconds)
+    clock_s = int(t0 // SECOND + begin_s + seconds)
     readings = Readings(nought, ts, value, np.zeros(count, np.uint32), ts // SECOND, nought, nought)
     return Batch(
         lease_id=lease.lease_id, epoch=lease.epoch, number=number, version=lease.version,
@@ -53,30 +55,50 @@ def batch_of(lease: Lease, number: int, ids: list[int], begin_s: int, seconds: i
     )  # fmt: skip
 
 
-def fill(writer: str, keeper: str, readings: int) -> int:
-    """Store and seal so many readings; returns the seconds that they span."""
+def fill(
+    writer: str,
+    keeper: str,
+    readings: int,
+    *,
+    series: int = SERIES,
+    batch_s: int = BATCH_SECONDS,
+    end: int = 0,
+) -> int:
+    """Store and seal so many readings; returns the seconds that they span. `end` in µs: the last.
+
+    The series are those of devices with four metrics, or one each where there are eight.
+    """
     born = datetime(2026, 1, 1, tzinfo=UTC)
     store = Store(
-        writer, stream_arn="arn:charts", created_at=born, worker="bench", lease_s=60, series_max=99
+        writer,
+        stream_arn="arn:charts",
+        created_at=born,
+        worker="bench",
+        lease_s=600,
+        series_max=9_999,
     )
     view = store.survey(Survey((Shard("shard-0", (), 0, 2**128 - 1),)))
     lease = store.take(Take(view.leases[0].lease_id))
     assert isinstance(lease, Lease)
-    keys = tuple(SeriesKey(f"press-{n}", "level", Kind.NUMBER, "Cel", "p") for n in range(SERIES))
+    shape = [("level", n) for n in range(series)]
+    if series > SERIES:
+        shape = [(f"level-{n % 4}", n // 4) for n in range(series)]
+    keys = tuple(SeriesKey(f"press-{n}", name, Kind.NUMBER, "Cel", "p") for name, n in shape)
     made = store.register(Register(lease, keys, ()))
     ids = sorted(one.series_id for one in made.series)
     link = Link(keeper, "keeper", 60)
     sealer = Sealer(link.idle(), quiet_s=0, age_s=0)
-    batches = readings // (SERIES * BATCH_SECONDS)
+    batches = readings // (series * batch_s)
+    t0 = end - batches * batch_s * SECOND if end else T0
     for number in range(1, batches + 1):
-        batch = batch_of(lease, number, ids, (number - 1) * BATCH_SECONDS, BATCH_SECONDS)
+        batch = batch_of(lease, number, ids, (number - 1) * batch_s, batch_s, t0)
         reply = store.commit(Commit(batch))
         assert isinstance(reply, Committed), reply
         while sealer.step():
             pass
     link.close()
     store.close()
-    return batches * BATCH_SECONDS
+    return batches * batch_s
 
 
 def width_of(span_us: int) -> int:

@@ -60,6 +60,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     web_host: Annotated[
         str, _doc("Address that the page listens on; another than loopback needs log-ins.")
     ] = "127.0.0.1"
+    web_proxies: Annotated[
+        str,
+        _doc(
+            "Proxies in front of the page, as addresses or networks with commas between: from "
+            "these, X-Forwarded-For says who asks, for limits and audit. Empty: nobody's word."
+        ),
+    ] = ""
     web_url: Annotated[
         str, _doc("The page's address as browsers reach it, through what speaks TLS before it.")
     ] = ""

@@ -32,6 +32,7 @@ from floorlog.web.access import Loopback
 from floorlog.web.app import make_app
 from floorlog.web.feed import Feed
 from floorlog.web.health import Gauge
+from floorlog.web.proxy import networks_of
 from floorlog.web.record import Record, RecordReader
 from floorlog.web.services import Services
 
@@ -190,8 +191,10 @@ class Page:
         dsn: str,
         endpoint: Endpoint,
         furnish: Callable[[Feed, Record], Services] = lambda f, r: Services(f, r, Loopback()),
+        proxies: str = "",
     ) -> None:
         self.furnish = furnish
+        self.proxies = networks_of(proxies)
         self.record = Record(lambda: RecordReader(dsn))
         self.feed = Feed(self.record, endpoint, Gauge(LEASE_SECONDS))
         self.port = 0
@@ -203,7 +206,8 @@ class Page:
     async def _run(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = HTTPServer(make_app(self.furnish(self.feed, self.record)))
+        services = self.furnish(self.feed, self.record)
+        server = HTTPServer(make_app(services, proxies=self.proxies))
         sockets = bind_sockets(0, "127.0.0.1")
         self.port = sockets[0].getsockname()[1]
         server.add_sockets(sockets)

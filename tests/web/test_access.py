@@ -75,7 +75,9 @@ class Clock:
 class House:
     """A page with doors: a user of each role, one program, a clock, and perhaps a provider."""
 
-    def __init__(self, open_page: Callable[..., Any], path: Path, provider: str = "") -> None:
+    def __init__(
+        self, open_page: Callable[..., Any], path: Path, provider: str = "", **options: str
+    ) -> None:
         self.file = UserFile(path)
         self.clock = Clock()
         hashed = Passwords().hash(PASSWORD)
@@ -83,7 +85,7 @@ class House:
             self.file.put(User(f"a {role}", role, password=hashed))
         self.file.put(User("prometheus", Role.VIEWER, token=hash_of_token("flt_secret")))
         self.provider = provider
-        self.page = open_page(furnish=self.furnish)
+        self.page = open_page(furnish=self.furnish, **options)
 
     def furnish(self, feed: Any, record: Any) -> Services:
         self.doors = doors = Doors(record, self.file, self.clock)

@@ -14,6 +14,13 @@ SECONDS_MAX = 10.0
 ANSWER_BYTES_MAX = 65_536
 AFTER_SECONDS_MAX = 3_600.0
 PASSING = {408, 409, 425, 429}
+HINTS = {
+    401: ": see that both know the same secret",
+    403: ": see that both know the same secret, and that it may be posted to",
+    404: ": see that the channel's address is right",
+    410: ": the address is given up; name another",
+}
+"""What a person can do about what no repetition mends."""
 
 
 def signature(secret: bytes, at_s: int, body: bytes) -> str:
@@ -67,8 +74,9 @@ class Webhook:
             return
         is_final = answer.status < 500 and answer.status not in PASSING
         after_s = _seconds(answer.getheader("Retry-After", ""))
+        hint = HINTS.get(answer.status, "")
         raise Undelivered(
-            f"{self._place} answers {answer.status}", is_final=is_final, after_s=after_s
+            f"{self._place} answers {answer.status}{hint}", is_final=is_final, after_s=after_s
         )
 
     def _connection(self) -> HTTPConnection:

@@ -14,6 +14,7 @@ from tornado.web import HTTPError
 from floorlog.errors import FloorlogError
 from floorlog.web.limit import Buckets
 from floorlog.web.problem import Refusal
+from floorlog.web.proxy import neighbourhood
 from floorlog.web.record import Record
 from floorlog.web.role import LOCAL, Identity, Role
 from floorlog.web.route import Route
@@ -99,7 +100,7 @@ class Doors:
 
     async def admit(self, route: Route, request: HTTPServerRequest) -> Identity:
         """Who asks, by session or token. Raises HTTPError 401, 403 or 429."""
-        wait_s = self._asked.take(str(request.remote_ip), self.clock())
+        wait_s = self._asked.take(neighbourhood(str(request.remote_ip)), self.clock())
         if wait_s:
             raise Refusal(429, "too many requests from this address", Retry_After=_whole(wait_s))
         if route.writes:

@@ -30,6 +30,7 @@ from floorlog.web.health import Gauge
 from floorlog.web.jobs import Jobs
 from floorlog.web.login import PasswordLogin
 from floorlog.web.oidc import Oidc, Provider
+from floorlog.web.proxy import Networks, networks_of
 from floorlog.web.record import Record, RecordReader
 from floorlog.web.role import LOCAL
 from floorlog.web.services import Services
@@ -43,12 +44,17 @@ BODY_BYTES_MAX = 4 << 20
 IDLE_SECONDS_MAX = 60
 
 
-def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) -> Application:
+def make_app(
+    services: Services,
+    hosts: frozenset[str] | None = LOOPBACK_HOSTS,
+    proxies: Networks = (),
+) -> Application:
     """Everything that answers.
 
     Args:
         services: the feed, started by the caller, and the rest.
         hosts: names that the page is reached by, in lower case; None lets any pass.
+        proxies: whose word on who asks is taken.
     """
     return Application(
         [
@@ -74,6 +80,7 @@ def make_app(services: Services, hosts: frozenset[str] | None = LOOPBACK_HOSTS) 
         autoescape="xhtml_escape",
         compress_response=False,
         hosts=hosts,
+        proxies=proxies,
         services=services,
         log_function=lambda _: None,
     )
@@ -118,7 +125,7 @@ async def _serve(
 ) -> None:
     feed, record = services.feed, services.record
     server = HTTPServer(
-        make_app(services, hosts_of(settings)),
+        make_app(services, hosts_of(settings), networks_of(settings.web_proxies)),
         max_body_size=BODY_BYTES_MAX,
         max_buffer_size=BODY_BYTES_MAX,
         idle_connection_timeout=IDLE_SECONDS_MAX,

@@ -7,6 +7,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from floorlog.errors import FloorlogError
 from floorlog.web.problem import MEDIA_TYPE, Refusal, problem_of
+from floorlog.web.proxy import Networks, client_of
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -45,7 +46,11 @@ class Guarded(RequestHandler):
         self.set_header("Cache-Control", "no-store")
 
     def prepare(self) -> Awaitable[None] | None:
-        """Refuse a request that was meant for another host."""
+        """Know who asks; refuse a request that was meant for another host."""
+        proxies: Networks = self.settings.get("proxies", ())
+        if proxies:
+            forwarded = self.request.headers.get_list("X-Forwarded-For")
+            self.request.remote_ip = client_of(str(self.request.remote_ip), forwarded, proxies)
         hosts = self.settings.get("hosts")
         if hosts is not None and host_of(self.request.host) not in hosts:
             raise HTTPError(421, reason="Misdirected Request")

@@ -71,3 +71,47 @@ class Lockout:
     def passed(self, key: str) -> None:
         """Somebody got in: what was before is forgotten."""
         self._failed.pop(key, None)
+
+
+class Guesses:
+    """Wrong passwords: few in a row from one address, more for a name from all addresses together.
+
+    A name alone would let anybody lock out its owner. So five wrong ones in a row shut a name for
+    the address that they came from, and fifty shut it for every address from which nobody has got
+    in by that name: whoever did goes on, whatever strangers try.
+
+    Source: OWASP, Blocking Brute Force Attacks and Slow Down Online Guessing Attacks with Device
+    Cookies; what a device cookie is there is the address here.
+    """
+
+    def __init__(self) -> None:
+        self._near = Lockout()
+        self._far = Lockout(failures=50)
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def shut_s(self, name: str, address: str, now_s: float) -> float:
+        """Seconds for which this name is shut for this address."""
+        pair = _pair(name, address)
+        far_s = 0.0 if pair in self._known else self._far.shut_s(name, now_s)
+        return max(self._near.shut_s(pair, now_s), far_s)
+
+    def failed(self, name: str, address: str, now_s: float) -> bool:
+        """A wrong password; whether that shut the name, for this address or all strange ones."""
+        pair = _pair(name, address)
+        is_near = self._near.failed(pair, now_s)
+        # Who is known here has his own count alone: he does not shut out his other addresses.
+        is_far = pair not in self._known and self._far.failed(name, now_s)
+        return is_near or is_far
+
+    def passed(self, name: str, address: str) -> None:
+        """Somebody got in: the address is known from now on."""
+        pair = _pair(name, address)
+        self._near.passed(pair)
+        self._known[pair] = None
+        self._known.move_to_end(pair)
+        if len(self._known) > KEYS_MAX:
+            self._known.popitem(last=False)
+
+
+def _pair(name: str, address: str) -> str:
+    return f"{name}\n{address}"

@@ -7,8 +7,9 @@ from msgspec import Meta, Struct
 from tornado.web import HTTPError
 
 from floorlog.web.access import Doors
-from floorlog.web.limit import Buckets, Lockout
+from floorlog.web.limit import Buckets, Guesses
 from floorlog.web.problem import Refusal
+from floorlog.web.proxy import neighbourhood
 from floorlog.web.role import ALL, AUDITING, Identity
 from floorlog.web.route import Call, Query, Route
 from floorlog.web.session import cookie
@@ -33,27 +34,28 @@ class PasswordLogin:
         self._users = users
         self._passwords = Passwords()
         self._tries = Buckets(TRIES_PER_S, TRIES_AT_ONCE)
-        self._lockout = Lockout()
+        self._guesses = Guesses()
         self._free = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def check(self, name: str, password: str, address: str) -> Identity:
         """Who this is. Raises HTTPError 401 or 429; each refusal is an audit event."""
         now_s = self.doors.clock()
-        wait_s = self._tries.take(address, now_s) or self._lockout.shut_s(name, now_s)
+        near = neighbourhood(address)
+        wait_s = self._tries.take(near, now_s) or self._guesses.shut_s(name, near, now_s)
         if wait_s:
             after = str(round(wait_s + 0.5))
             raise Refusal(429, "too many tries: wait, then try again", Retry_After=after)
         async with self._free:
             user = await asyncio.to_thread(self._matching, name, password)
         if user is None:
-            shut = self._lockout.failed(name, self.doors.clock())
+            shut = self._guesses.failed(name, near, self.doors.clock())
             known = await asyncio.to_thread(self._users.find, name) is not None
             # A name that is not there may be a password typed into the wrong field.
             actor = await self.doors.actor_of(name) if known else "nobody"
             detail = {"address": address, "locked": str(shut).lower()}
             await self.doors.audit(actor, "login.refused", detail)
             raise HTTPError(401, "name or password is wrong")
-        self._lockout.passed(name)
+        self._guesses.passed(name, near)
         return Identity(await self.doors.actor_of(user.name), user.role, user.name)
 
     def _matching(self, name: str, password: str) -> User | None:
@@ -99,7 +101,7 @@ async def session(call: Call) -> SessionEntry:
 
 
 async def log_in(call: Call) -> SessionEntry:
-    """Log in by name and password. After five wrong ones in a row the name is shut for a while."""
+    """Log in by name and password. Five wrong ones in a row shut the name to that address."""
     ways: PasswordLogin | None = call.services.password
     if ways is None:
         raise HTTPError(404, "nobody logs in here by password")

@@ -23,6 +23,7 @@ from floorlog.errors import ServiceError, SettingError
 from floorlog.web.access import Doors
 from floorlog.web.guard import LOOPBACK_HOSTS
 from floorlog.web.limit import Buckets
+from floorlog.web.proxy import neighbourhood
 from floorlog.web.role import Identity, Role
 
 FLOWS_MAX = 1_000
@@ -97,7 +98,7 @@ class Oidc:
 
     async def begin(self, address: str) -> tuple[str, str]:
         """Where to send the browser, and the flow's cookie. Raises HTTPError 429."""
-        if self._tries.take(address, self.doors.clock()):
+        if self._tries.take(neighbourhood(address), self.doors.clock()):
             raise HTTPError(429, "too many log-ins from this address")
         found = await self._discover()
         state, flow = secrets.token_urlsafe(32), self._flow()

@@ -38,7 +38,17 @@ def test_a_webhook_is_signed(hooks, notice):
 
 @pytest.mark.parametrize(
     ("status", "is_final"),
-    [(302, True), (400, True), (404, True), (410, True), (408, False), (429, False), (503, False)],
+    [
+        (302, True),
+        (400, True),
+        (401, True),
+        (403, True),
+        (404, True),
+        (410, True),
+        (408, False),
+        (429, False),
+        (503, False),
+    ],
 )
 def test_a_webhook_that_refuses(hooks, notice, status, is_final):
     """Redirects are not followed; what will not change is final; Retry-After is respected."""
