@@ -111,7 +111,7 @@ def figures(desk: Desk, begin_s: int, end_s: int) -> dict[str, object]:
 def count(value: Floats, step_s: int) -> dict[str, object]:
     """A plant's day, with the budget and beside it without."""
     budgeted, plain = Desk(AlarmBudget()), Desk(None)
-    found, _, _ = load.feed(value, step_s, per_batch=1)
+    found, *_ = load.feed(value, step_s, per_batch=1)
     learned = [one for one in found if one.at >= (load.BEGIN_S + LEARNED_S) * US]
     batches: dict[int, list[Anomaly]] = {}
     for one in learned:
