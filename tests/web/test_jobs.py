@@ -14,7 +14,7 @@ from floorlog.source.csv_layout import Layout, ValueLayout
 from floorlog.web import jobs as room
 from floorlog.web.access import Loopback
 from floorlog.web.errand import Ground, Look, Rehearse, Verify
-from floorlog.web.jobs import Jobs
+from floorlog.web.jobs import Job, Jobs
 from floorlog.web.role import AUDITING, ENGINEERING, Identity, Role
 from floorlog.web.services import Services
 from floorlog.web.upload import FILES_MAX, Uploads
@@ -192,6 +192,11 @@ def test_a_file_comes_in_pieces(tmp_path):
         made.begin("x.csv", 1, ANN)
     with pytest.raises(Illegal, match="files are here already"):
         made.begin("x.csv", 1, ANN)
+    job = Job("1", "look", ENGINEERING, BEN.actor, 0)
+    one.readers.append(job)
+    with pytest.raises(Illegal, match="a job reads it"):
+        made.drop(one)
+    job.state = "done"
     made.drop(one)
     assert not one.path.exists()
     one = made.begin("x.csv", 1, ANN)

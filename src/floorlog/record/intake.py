@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from floorlog.core.reading import Counts
-from floorlog.errors import ServiceError
+from floorlog.errors import InputError, ServiceError
 from floorlog.source.pack import Packed, pack
 from floorlog.source.replay import Replay
 from floorlog.source.sender import Entry, Sender
@@ -16,6 +16,7 @@ SLICE_RECORDS = 100
 SLICE_READINGS = 20_000
 LOOK_SECONDS = 0.3
 STANDSTILL_SECONDS_MAX = 120.0
+READINGS_MAX = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ def take_in(
         tell: hears of the readings sent so far, some times a second.
 
     Raises:
-        InputError: the file breaks off, or holds a record that a stream does not take.
+        InputError: the file breaks off, holds a record that a stream does not take, or more than 50
+            million readings.
         ServiceError: stream or record cannot be reached, or the record stands still for two
             minutes though not everything has arrived; what was sent is stored later all the same.
     """
@@ -71,6 +73,12 @@ def take_in(
         sent += readings
         records += len(entries)
         tell(sent)
+        if sent > READINGS_MAX:
+            raise InputError(
+                f"the file has more than {READINGS_MAX} readings, and the first {sent} were sent",
+                where="import",
+                fix="cut it into smaller ones; what was sent is not stored twice",
+            )
     after = _settled(reader, sender.newest)
     return Intake(
         sent, records, replay.skipped, replay.empty, replay.warnings(),

@@ -16,12 +16,14 @@ from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Registered
 from floorlog.core.reading import Kind, Record
 from floorlog.core.series import KnownSeries
+from floorlog.errors import InputError
 from floorlog.record.mend import advice
 from floorlog.record.reject import shown
 from floorlog.source.pack import Packed
 
 LEASE = 1
-BATCH_READINGS = 50_000
+BATCH_READINGS = 20_000
+SERIES_MAX = 20_000
 SERIES_SHOWN_MAX = 500
 EXAMPLES_MAX = 3  # of each code
 EXAMPLE_BYTES = 300
@@ -99,6 +101,10 @@ def rehearse(
         known: device and metric of the series that the record has already.
         now_us: when they would arrive, µs UTC.
         tell: hears of the progress.
+
+    Raises:
+        InputError: there are more than 20,000 series: a column that is no device or metric is taken
+            for one.
     """
     made = _Rehearsal(catalogue, version)
     waiting: list[Record] = []
@@ -137,6 +143,12 @@ class _Rehearsal:
         pipeline = self.pipeline
         draft = pipeline.draft(records)
         self._register(draft)
+        if len(pipeline.table) > SERIES_MAX:
+            raise InputError(
+                f"the file names more than {SERIES_MAX} series",
+                where="dry run",
+                fix="see that the columns of device and metric are the right ones",
+            )
         question = pipeline.inspect(draft)
         outcome = pipeline.settle(draft, question, None)
         pipeline.accept(outcome)

@@ -44,7 +44,7 @@ class Layout(Struct, frozen=True, forbid_unknown_fields=True):
     device: Place | None = None
     metric: Place | None = None
     unit: Place | None = None
-    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] = ","
+    delimiter: Annotated[str, Meta(pattern=r'^[^\x00\r\n" ]$')] = ","
     decimal: Annotated[str, Meta(pattern=r"^[.,]$")] = "."
     encoding: Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._-]+$")] = (
         "utf-8"

@@ -69,6 +69,12 @@ def shown(one: Upload) -> UploadEntry:
     return UploadEntry(one.upload_id, one.name, one.size_bytes, one.received_bytes, one.sha256)
 
 
+def reading(upload: Upload, job: Job) -> JobEntry:
+    """A job that reads a file, which stays as long."""
+    upload.readers = [one for one in upload.readers if not one.is_over] + [job]
+    return entry(job)
+
+
 async def begin(call: Call) -> UploadEntry:
     """Announce a file of at most 256 MiB, plain CSV or gzip; four at a time, kept for an hour."""
     body = call.body
@@ -84,7 +90,7 @@ async def put(call: Call) -> UploadEntry:
 
 
 async def drop(call: Call) -> UploadEntry:
-    """Forget a file."""
+    """Forget a file; 409 while a job reads it."""
     uploads = uploads_of(call)
     upload = uploads.find(call.parts["upload"], call.who)
     uploads.drop(upload)
@@ -96,7 +102,7 @@ async def look(call: Call) -> JobEntry:
     jobs, body = jobs_of(call), call.body
     upload = uploads_of(call).whole(body.upload, call.who)
     errand = Look(str(upload.path), upload.name, body.layout)
-    return entry(jobs.start(errand, call.who, ENGINEERING))
+    return reading(upload, jobs.start(errand, call.who, ENGINEERING))
 
 
 async def rehearse(call: Call) -> JobEntry:
@@ -107,7 +113,8 @@ async def rehearse(call: Call) -> JobEntry:
     """
     jobs, body = jobs_of(call), call.body
     upload = uploads_of(call).whole(body.upload, call.who)
-    return entry(jobs.start(Rehearse(str(upload.path), body.layout), call.who, ENGINEERING))
+    errand = Rehearse(str(upload.path), body.layout)
+    return reading(upload, jobs.start(errand, call.who, ENGINEERING))
 
 
 async def take_in(call: Call) -> JobEntry:
@@ -136,7 +143,7 @@ async def take_in(call: Call) -> JobEntry:
             detail |= {"sent": job.result.sent, "skipped": job.result.skipped}
         await keep(call.services.record, call.who.actor, "import.over", detail)
 
-    return entry(jobs.start(errand, call.who, ENGINEERING, before, after))
+    return reading(upload, jobs.start(errand, call.who, ENGINEERING, before, after))
 
 
 ROUTES = (
@@ -146,7 +153,7 @@ ROUTES = (
           UploadEntry, PieceQuery, body=bytes, body_bytes_max=PIECE_BYTES_MAX,
           parts={"upload": Id}, statuses=(404, 409)),
     Route("DELETE", "/api/v1/uploads/{upload}", drop, ENGINEERING, "Forget a file", UploadEntry,
-          parts={"upload": Id}, statuses=(404,)),
+          parts={"upload": Id}, statuses=(404, 409)),
     Route("POST", "/api/v1/imports/look", look, ENGINEERING, "How a file is laid out", JobEntry,
           body=Unread, body_bytes_max=LAYOUT_BYTES_MAX, statuses=(404, 409)),
     Route("POST", "/api/v1/imports/rehearsal", rehearse, ENGINEERING, "What a file would become",

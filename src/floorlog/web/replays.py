@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -15,7 +16,8 @@ from floorlog.web.route import Call, Name, Reason, Route
 
 RejectName = Annotated[str, Meta(pattern=r"^[0-9]{1,9}\.[0-9]{1,18}\.[0-9a-f]{8,64}$")]
 BODY_BYTES_MAX = 3 << 20
-AT_ONCE = asyncio.Semaphore(2)  # each may wait a minute for the stream
+# Each may wait a minute for the stream: it must not keep other questions waiting.
+SENDERS = ThreadPoolExecutor(2, thread_name_prefix="sender")
 
 
 class RejectEvent(Struct, frozen=True):
@@ -106,8 +108,7 @@ async def send_again(call: Call) -> Resent:
         finally:
             sender.close()
 
-    async with AT_ONCE:
-        made = await asyncio.to_thread(send)
+    made = await asyncio.get_running_loop().run_in_executor(SENDERS, send)
     return Resent(made.reject, made.shard, made.sequence, made.event_id)
 
 

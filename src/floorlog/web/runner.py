@@ -6,13 +6,15 @@ stdout. When stdin ends, whoever gave the order is gone, and so is this process.
 
 import os
 import re
+import resource
 import sys
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from shutil import rmtree
+from shutil import disk_usage, rmtree
 from typing import BinaryIO
 
 import msgspec
@@ -41,6 +43,8 @@ SAY_SECONDS = 0.2
 WRONG_SHOWN_MAX = 200
 DIFFERING_SHOWN_MAX = 100
 EXPORT_READINGS_MAX = 20_000_000
+FREE_BYTES_MIN = 1 << 30  # that an export leaves on its disk
+MEMORY_BYTES_MAX = 3 << 30
 BACKTEST_READINGS_MAX = 20_000_000
 ARCHIVE = "floorlog-export"
 PACKED_ALREADY = {".parquet"}
@@ -113,6 +117,12 @@ def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exporte
                         f"that is {total} readings; at most {EXPORT_READINGS_MAX} at a time",
                         where="export",
                         fix="ask for a shorter span or fewer devices, or use `floorlog export`",
+                    )
+                if disk_usage(place.parent).free < FREE_BYTES_MIN:
+                    raise InputError(
+                        "less than 1 GiB would be left on the page's disk",
+                        where="export",
+                        fix="make room, or ask for less",
                     )
                 tell(0.9 * (number + read / max(1, total)) / len(parts))
 
@@ -256,6 +266,10 @@ def main() -> None:
     """Read the order, carry it out, say what came of it."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=room.Order)
     os.nice(NICENESS)
+    # What grows beyond it is this process's end, not the page's.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     threading.Thread(target=watch, args=(sys.stdin.buffer,), daemon=True).start()
     said_s = 0.0
 
@@ -273,6 +287,8 @@ def main() -> None:
         say(carry_out(order.ground, order.errand, tell))
     except FloorlogError as error:
         say(room.Failed(" ".join(str(error).split())))
+    except MemoryError:
+        say(room.Failed("it needs more memory than a job of the page may take: ask for less"))
     except OSError as error:
         say(room.Failed(f"{error.filename or 'a file'}: {error.strerror}"))
     sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ from shutil import rmtree
 from typing import Any
 
 from floorlog.errors import Illegal, InputError, NotThere
-from floorlog.web.jobs import Jobs
+from floorlog.web.jobs import Job, Jobs
 from floorlog.web.role import Identity
 
 FILES_MAX = 4
@@ -30,6 +30,7 @@ class Upload:
         actor: whose it is.
         path: where it lies.
         received_bytes: what is here.
+        readers: jobs that were begun on it.
         lock: one piece at a time.
     """
 
@@ -40,6 +41,7 @@ class Upload:
     path: Path
     received_bytes: int = 0
     touched_s: float = field(default_factory=time.monotonic)
+    readers: list[Job] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _hash: Any = field(default_factory=hashlib.sha256)
 
@@ -47,6 +49,11 @@ class Upload:
     def is_whole(self) -> bool:
         """Whether all of it is here."""
         return self.received_bytes == self.size_bytes
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a job is reading it."""
+        return any(not job.is_over for job in self.readers)
 
     @property
     def sha256(self) -> str:
@@ -125,11 +132,14 @@ class Uploads:
         return found
 
     def drop(self, upload: Upload) -> None:
-        """Forget a file."""
+        """Forget a file. Raises Illegal while a job reads it."""
+        if upload.is_read:
+            raise Illegal("a job reads it", where=upload.name, fix="wait for it, or end it first")
         self._held.pop(upload.upload_id, None)
         rmtree(upload.path.parent, ignore_errors=True)
 
     def _forget(self) -> None:
         for upload in list(self._held.values()):
-            if time.monotonic() - upload.touched_s > IDLE_SECONDS_MAX:
+            idle_s = time.monotonic() - upload.touched_s
+            if idle_s > IDLE_SECONDS_MAX and not upload.is_read:
                 self.drop(upload)
