@@ -52,6 +52,24 @@ class Sound(Touchy):
     sound = True
 
 
+class Warns(Touchy):
+    """Fails by a warning where warnings are errors, as in this test. Source: this test."""
+
+    def judge(self, sample: Sample, memory: Memory, asked: object) -> Verdict:
+        """The mean of nothing."""
+        np.mean(sample.value[sample.value > 2000]) if (sample.value > 900).any() else None
+        return super().judge(sample, memory, asked)
+
+
+class Shapeless(Touchy):
+    """Answers with columns of another length. Source: this test."""
+
+    def judge(self, sample: Sample, memory: Memory, asked: object) -> Verdict:  # noqa: ARG002 - needs no rules
+        """Two rows too many."""
+        count = len(sample.value) + 2 * bool((sample.value > 900).any())
+        return Verdict(np.zeros(count, np.bool_), np.zeros(count), np.zeros(count))
+
+
 class Dumb(Silence):
     """Silence that fails at each tick from a clock on. Source: this test."""
 
@@ -180,6 +198,15 @@ def test_everything_is_stored_and_the_failure_is_said(whole: Run) -> None:
     assert begun.at == begun.start == (T0_S + 11 * BATCH_S - STEP_S) * 1_000_000
     assert "the detector touchy failed (ZeroDivisionError at test_set_aside.py:" in begun.reason
     assert "cannot take it" in begun.reason
+
+
+@pytest.mark.parametrize(("kind", "raised"), [(Warns, "RuntimeWarning"), (Shapeless, "Error")])
+def test_whatever_is_raised_is_set_aside(kind: type[Touchy], raised: str) -> None:
+    """A warning that is an error, or an answer of another shape, is a failure like any other."""
+    whole = run(panel(kind()), 12)
+    assert whole.stored == 12 * BATCH_S // STEP_S * len(SERIES)
+    (begun,) = [one for one in whole.found[10] if one.detector == TOUCHY]
+    assert raised in begun.reason
 
 
 def test_the_others_go_on_as_if_nothing_had_happened(whole: Run) -> None:

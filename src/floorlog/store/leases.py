@@ -59,9 +59,10 @@ class Desk:
         if self._surveys % SURVEYS_BETWEEN_CHORES == 0:
             connection.execute(sql("forget_workers"))
             _make_months(connection)
-        if self._surveys % SURVEYS_BETWEEN_LOOKS == SURVEYS_BETWEEN_LOOKS - 1:
-            self.splits.look(connection)
         self._surveys += 1
+        if self._surveys % SURVEYS_BETWEEN_LOOKS == 0:
+            with suppress(psycopg.Error):  # it can wait for the next look, leases cannot
+                self.splits.look(connection)
         return Surveyed(views, tuple(worker for (worker,) in live))
 
     def take(self, connection: Connection, lease_id: int) -> Lease | None:

@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import psycopg
+import pytest
 
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.protocol import Register, Registered, Survey, Take
@@ -60,6 +62,21 @@ def test_workers_look_by_themselves_and_status_tells(record) -> None:
     assert newest(record)[1].acts.split == ("press",)
     with record.reader() as reader:
         assert reader.status().split == ("press",)
+
+
+def test_leases_do_not_wait_for_it(record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps a worker from looking keeps nobody from a lease."""
+    store, lease = record.begin()
+    tries = []
+
+    def refused(*_: object) -> None:
+        tries.append(1)
+        raise psycopg.errors.QueryCanceled
+
+    monkeypatch.setattr(Splits, "look", refused)
+    for _ in range(2 * SURVEYS_BETWEEN_LOOKS):
+        (view,) = store.survey(Survey(())).leases
+    assert (view.lease_id, len(tries)) == (lease.lease_id, 2)
 
 
 def test_a_split_asset_belongs_to_none() -> None:
