@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import Any
@@ -210,6 +211,21 @@ def test_files_need_a_place(tmp_path):
     made = Uploads(jobs(tmp_path / "not there"))
     with pytest.raises(ServiceError, match="FLOORLOG_WEB_SPOOL"):
         made.begin("x.csv", 1, ANN)
+
+
+def test_what_a_killed_page_left_is_removed(tmp_path):
+    """The next one to the same place clears it away; that of a page that lives stays."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, live = (tmp_path / f"floorlog-page-{pid}-x" for pid in (dead.pid, os.getpid()))
+    other = tmp_path / "floorlog-page-mine"
+    for place in (left, live, other):
+        place.mkdir()
+        (place / "file").touch()
+    jobs(tmp_path).spool("a")
+    assert not left.exists()
+    assert live.exists()
+    assert other.exists()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from floorlog.infra.balancer import Balancer
 from floorlog.infra.keys import Keys
 from floorlog.infra.part import Room, allow, block
 from floorlog.infra.processor import Sources, run, settings
-from floorlog.infra.task import Container, Ground, task
+from floorlog.infra.task import SCRATCH, Container, Ground, task
 
 PORT = 8080
 # What the agent of Systems Manager writes to, which carries the forwarded port.
@@ -64,7 +64,11 @@ def page(
 def _container(room: Room, sources: Sources) -> Container:
     """On loopback without log-ins; behind a balancer for its network, with OpenID Connect."""
     asked = room.parameters
-    own = {**settings(room, sources, "floorlog_operator"), "web_port": str(PORT)}
+    own = {
+        **settings(room, sources, "floorlog_operator"),
+        "web_port": str(PORT),
+        "web_spool": SCRATCH,  # files that people send, and exports
+    }
     secrets = {}
     if asked.page_url:
         own.update(

@@ -7,6 +7,7 @@ most one of a kind and two in all run at a time; each has a time after which it 
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import sys
 import tempfile
@@ -30,6 +31,7 @@ log = logging.getLogger("floorlog.web")
 RUNNING_MAX = 2
 KEPT_MAX = 50
 KEPT_SECONDS = 3_600.0
+SPOOL = "floorlog-page-"
 LINE_BYTES_MAX = 16 << 20
 COMMAND = (sys.executable, "-P", "-m", "floorlog.web.runner")
 SECONDS_MAX = {
@@ -102,8 +104,9 @@ class Jobs:
         """A new directory for files, readable by this user alone. Raises ServiceError."""
         try:
             if self._spool is None:
-                made = tempfile.mkdtemp(prefix="floorlog-page-", dir=self._spool_in)
+                made = tempfile.mkdtemp(prefix=f"{SPOOL}{os.getpid()}-", dir=self._spool_in)
                 self._spool = Path(made)
+                clear_left(self._spool)
             place = self._spool / name
             place.mkdir(mode=0o700)
         except OSError as error:
@@ -259,6 +262,23 @@ async def _end(process: Process) -> None:
 def _clear(job: Job) -> None:
     if job.file is not None:
         rmtree(job.file.parent, ignore_errors=True)
+
+
+def clear_left(own: Path) -> None:
+    """Remove what pages that were killed left beside this one's directory."""
+    for left in own.parent.glob(f"{SPOOL}*-*"):
+        digits = left.name.removeprefix(SPOOL).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if digits.isdecimal() and left.stat().st_uid == os.getuid() and not _lives(int(digits)):
+                rmtree(left, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def _nothing(job: Job) -> None:
