@@ -18,6 +18,7 @@ from floorlog.record.check_chunks import check_chunks
 from floorlog.record.check_expiry import Expiries
 from floorlog.record.check_log import Log, check_notes, check_things
 from floorlog.record.check_retention import check_allowed
+from floorlog.record.check_schema import check_schema
 from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
 from floorlog.record.rows import QUERIES, Connection, settle, time_us
@@ -132,6 +133,7 @@ def check(
     since: str = "-infinity",
     device: str | None = None,
     tell: Tell = lambda _done, _total: None,
+    findings: Findings | None = None,
 ) -> Report:
     """Verify the record that the connection's open transaction sees.
 
@@ -141,13 +143,14 @@ def check(
         since: only batches stored from then on (ISO 8601); the log is read whole.
         device: only batches that hold readings of this device.
         tell: told how many readings were checked, of how many.
+        findings: what was found before.
 
     Raises:
         InputError: there is no such device.
     """
     began = time.process_time()
     settle(connection)
-    findings = Findings()
+    findings = Findings() if findings is None else findings
     for says in (*anchored.findings, *anchored.stamp_findings):
         findings.evidence("anchor", says)
     now, total = _one(connection, "totals", since=since)
@@ -209,8 +212,12 @@ def verify(
     try:
         anchored = Anchored(anchor, key)
         with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            findings = Findings()
+            check_schema(connection, findings)
             connection.execute(QUERIES["open_verification"].text)
-            return check(connection, anchored, since=since, device=device, tell=tell)
+            return check(
+                connection, anchored, since=since, device=device, tell=tell, findings=findings
+            )
     except psycopg.errors.InvalidDatetimeFormat as error:
         raise InputError(
             f"{since!r} is no time", where="--since", fix="write 2026-01-31T12:00Z"

@@ -173,3 +173,46 @@ FROM floorlog.gap WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
 -- Conflicts by batch.
 SELECT lease_id, number, timestamptz_send(recorded_at), series_id, ts_us, value, quality
 FROM floorlog.conflict WHERE recorded_at >= %(since)s ORDER BY lease_id, number;
+
+-- :name schema_migrations
+-- What the schema was made by.
+SELECT m.number, m.digest FROM floorlog.schema_migration AS m ORDER BY m.number;
+
+-- :name schema_functions
+-- Every function of the record: name, language, body, settings.
+SELECT p.proname::text, l.lanname::text, p.prosrc, array_to_string(p.proconfig, ',')
+FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+WHERE p.pronamespace = 'floorlog'::pg_catalog.regnamespace ORDER BY p.proname, p.oid;
+
+-- :name schema_strange
+-- What may show one thing to one and another to another: no plain tables, rules, policies that hide.
+SELECT c.relname::text, CASE c.relkind WHEN 'f' THEN 'in another database' WHEN 'm' THEN 'a copy' ELSE 'no table' END
+FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND (c.relkind IN ('f', 'm') OR (c.relkind = 'v'
+    AND c.relname IN (SELECT e.name FROM unnest(ARRAY['stream', 'lease', 'series', 'state', 'batch', 'open_row', 'chunk',
+        'reject', 'anomaly', 'gap', 'conflict', 'catalogue', 'audit_event', 'alarm_event', 'alarm', 'correction',
+        'expiry', 'expired', 'log_leaf', 'note', 'series_home']) AS e (name))))
+UNION ALL
+SELECT c.relname::text, 'under the rule ' || r.rulename FROM pg_catalog.pg_rewrite AS r
+JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND r.rulename <> '_RETURN'
+UNION ALL
+SELECT c.relname::text, 'under the policy ' || p.polname FROM pg_catalog.pg_policy AS p
+JOIN pg_catalog.pg_class AS c ON c.oid = p.polrelid
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND p.polcmd IN ('r', '*')
+    AND NOT (p.polpermissive AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = 'true')
+UNION ALL
+SELECT c.relname::text, 'under policies that let nobody read' FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND c.relrowsecurity AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*') AND p.polroles = '{0}')
+ORDER BY 1, 2;
+
+-- :name as_owner_reads
+-- Names are found as when the schema was made.
+SET LOCAL search_path = floorlog, pg_catalog;
+
+-- :name schema_views
+-- Every view of the record, and those made to compare, as the server writes them.
+SELECT c.relname::text, pg_catalog.pg_get_viewdef(c.oid)
+FROM pg_catalog.pg_class AS c
+WHERE c.relkind = 'v' AND c.relnamespace IN ('floorlog'::pg_catalog.regnamespace, pg_catalog.pg_my_temp_schema());
