@@ -100,6 +100,30 @@ def test_an_alarm_is_acknowledged_shelved_and_returns(at, ringing, tab):
     assert tab.faults() == []
 
 
+def test_a_grouped_alarm_is_found_and_brought_back(at, plant, ringing, tab):
+    """What the budget took out of a storm stands under Grouped, with why; one press undoes it."""
+    ringing("fan")
+    tab.size(1440, 900)
+    tab.open(at + "/alarms")
+    tab.until(alarm("fan"))
+    plant.servers.run(
+        plant.database,
+        "SELECT floorlog.group_alarms(0, array_agg(a.series_id), array_agg(a.detector),"
+        " array_agg('suppress'::text), array_agg('too many, first out: x of y'::text), NULL)"
+        " FROM floorlog.alarm AS a JOIN floorlog.series AS s USING (series_id)"
+        " WHERE s.device = 'fan'",
+    )
+    tab.until(f"!{alarm('fan')}")
+    tab.evaluate("document.querySelectorAll('#views button')[3].click()")
+    tab.until(f"{alarm('fan')}.textContent.includes('first out: x of y')")
+    tab.evaluate(f"{alarm('fan')}.querySelector('input').click()")
+    tab.evaluate("document.querySelector('[data-act=unsuppress]').click()")
+    tab.until(f"!{alarm('fan')}")
+    tab.evaluate("document.querySelectorAll('#views button')[1].click()")
+    tab.until(f"{alarm('fan')}.textContent.includes('unacknowledged')")
+    assert tab.faults() == []
+
+
 def test_several_series_with_one_cursor(at, plant, tab):
     """Chosen from the list, kept in the address, read together, zoomed into and back."""
     names = [("mill-1", "speed"), ("mill-2", "speed")]

@@ -165,6 +165,7 @@ const TAKES = {
   shelve: (state) => !HIDDEN.has(state),
   unshelve: (state) => state === "shelved",
   reset: (state) => state.startsWith("latched"),
+  unsuppress: (state) => state === "suppressed",
   remove: (state) => state !== "out_of_service",
   restore: (state) => state === "out_of_service",
 };
