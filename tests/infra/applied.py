@@ -369,6 +369,8 @@ def deployed(
     (folder / "deploy.toml").write_text(
         "".join(f"{name} = {json.dumps(value)}\n" for name, value in parameters.items())
     )
+    deploy(endpoint, python, folder, "apply", "--yes", "--only", "repository")
+    assert "iot-processor-dev" in deploy(endpoint, python, folder, "outputs"), "to push the image"
     deploy(endpoint, python, folder, "plan")
     said = deploy(endpoint, python, folder, "apply", "--yes")
     assert "the database is at this release" in said, said

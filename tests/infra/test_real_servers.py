@@ -16,7 +16,7 @@ from floorlog.cache import CacheError, Connection, Endpoint
 from floorlog.cache.log_in import Token
 
 sys.path.insert(0, str(Path(__file__).parent))
-from applied import ADMIN_KEYS, PROGRAMS, REGION, Here, servers_here
+from applied import ADMIN_KEYS, PROGRAMS, REGION, Here, servers_here, until
 
 pytestmark = pytest.mark.slow
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -199,3 +199,55 @@ def test_the_cache_speaks_nothing_but_tls(here: Here, log_in) -> None:
         ssl.get_server_certificate(
             ("localhost", here.cache_port), ca_certs=ssl.get_default_verify_paths().openssl_cafile
         )
+
+
+@pytest.mark.parametrize(("command", "code", "said"), [("--version", 0, "floorlog"), ("x", 2, "x")])
+def test_a_task_on_fargate_runs(client: Client, command: str, code: int, said: str) -> None:
+    """It runs with the definition's command, stops with its exit code, and is heard in its log."""
+    ecs, ec2, logs = client("ecs"), client("ec2"), client("logs")
+    suffix = f"{code}"
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName=f"t{suffix}", Description="d", VpcId=vpc)
+    client("iam").create_role(RoleName=f"job{suffix}", AssumeRolePolicyDocument=TRUST)
+    logs.create_log_group(logGroupName=f"jobs{suffix}")
+    ecs.create_cluster(clusterName="run")
+    options = {"awslogs-group": f"jobs{suffix}", "awslogs-stream-prefix": "ecs"}
+    ecs.register_task_definition(
+        family="job",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        taskRoleArn=f"arn:aws:iam::123456789012:role/job{suffix}",
+        containerDefinitions=[
+            {
+                "name": "job",
+                "image": "i",
+                "command": [command],
+                "environment": [],
+                "logConfiguration": {"logDriver": "awslogs", "options": options},
+            }
+        ],
+    )
+    where = {"subnets": [subnet], "securityGroups": [group["GroupId"]]}
+    started = ecs.run_task(
+        cluster="run",
+        taskDefinition="job",
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": where},
+    )
+    arn = started["tasks"][0]["taskArn"]
+
+    def stopped() -> bool:
+        found = ecs.describe_tasks(cluster="run", tasks=[arn])["tasks"][0]
+        return bool(found["lastStatus"] == "STOPPED")
+
+    until("the task has stopped", stopped)
+    [task] = ecs.describe_tasks(cluster="run", tasks=[arn])["tasks"]
+    assert task["lastStatus"] == "STOPPED"
+    assert task["containers"][0]["exitCode"] == code
+    assert "Essential container" in task["stoppedReason"]
+    events = logs.filter_log_events(logGroupName=f"jobs{suffix}")["events"]
+    assert said in " ".join(each["message"] for each in events)
+    assert events[0]["logStreamName"].startswith("ecs/job/")

@@ -5,7 +5,9 @@ lifecycle", "Task IAM role" and "Send Amazon ECS logs to CloudWatch"): a task is
 containers run and STOPPED after an essential one has ended, with that one's `exitCode` and a
 `stoppedReason`. A container has the definition's command and environment, and the credentials of
 the task's role. What it says goes to the log group that the definition names, to the stream
-PREFIX/CONTAINER/TASK. Only the first container is run: the tasks that are run so have one.
+PREFIX/CONTAINER/TASK. The task's size is the definition's; a container need not say one. Its
+network interface has no name where the VPC gives none. Only the first container is run: the tasks
+that are run so have one.
 """
 
 import json
@@ -14,12 +16,14 @@ import subprocess
 import time
 from typing import Any
 
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs.models import EC2ContainerServiceBackend, Task
 from moto.logs.models import logs_backends
 from moto.sts.models import sts_backends
 
 _run = EC2ContainerServiceBackend.run_task
 _describe = EC2ContainerServiceBackend.describe_tasks
+_needs = EC2ContainerServiceBackend._calculate_task_resource_requirements
 _RUNNING: dict[str, subprocess.Popen[str]] = {}
 _PLACE: dict[str, Any] = {}
 
@@ -33,8 +37,16 @@ def apply(endpoint: str, python: str, variables: dict[str, str]) -> None:
         variables: of what differs on this machine; only those take effect that a container has.
     """
     _PLACE.update(endpoint=endpoint, python=python, variables=variables)
+    NetworkInterface.private_dns_name = ""
     EC2ContainerServiceBackend.run_task = _run_really
+    EC2ContainerServiceBackend._calculate_task_resource_requirements = staticmethod(_needs_of)
     EC2ContainerServiceBackend.describe_tasks = _describe_really
+
+
+def _needs_of(definition: Any) -> dict[str, Any]:
+    if definition.requires_compatibilities == ["FARGATE"]:
+        return {"CPU": int(definition.cpu), "MEMORY": int(definition.memory), "PORTS": []}
+    return _needs(definition)
 
 
 def _run_really(self: EC2ContainerServiceBackend, *given: Any, **named: Any) -> list[Task]:
