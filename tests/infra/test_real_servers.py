@@ -115,6 +115,7 @@ def group(client: Client) -> str:
         NumNodeGroups=1,
         ReplicasPerNodeGroup=1,
         AutomaticFailoverEnabled=True,
+        UserGroupIds=["g"],
     )["ReplicationGroup"]["ARN"]
     grants = {"may": [arn, users["task"], users["loner"]], "half": [arn], "none": []}
     for role, resources in grants.items():

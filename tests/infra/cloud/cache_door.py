@@ -102,22 +102,18 @@ class Door:
             return None
         if signature(f"https://{token}", keys, credential[2]) != asked.get("X-Amz-Signature"):
             return None
-        if user.id not in members(backend) or not self._may_connect(
+        if user.id not in members(backend, group.user_group_ids) or not self._may_connect(
             role.role_arn, [group.arn, user.arn]
         ):
             return None
         return user
 
 
-def members(backend: ElastiCacheBackend) -> set[str]:
-    """Users of the user groups of a region."""
+def members(backend: ElastiCacheBackend, groups: list[str]) -> set[str]:
+    """Users of these user groups of a region."""
     place = (backend.account_id, backend.region_name)
-    return {
-        user
-        for key, group in user_groups._GROUPS.items()
-        if key[:2] == place
-        for user in group["UserIds"]
-    }
+    held = [user_groups._GROUPS.get((*place, name), {}) for name in groups]
+    return {user for group in held for user in group.get("UserIds", [])}
 
 
 def is_fresh(asked: dict[str, str], now: datetime) -> bool:
