@@ -138,6 +138,9 @@ def test_jobs_are_bounded_and_ended(monkeypatch, tmp_path):
         assert (first.state, first.says) == ("ended", "somebody ended it")
         assert not place.exists()
         await made.end(first)
+        at_once = made.start(Verify(), ANN, AUDITING)
+        await made.end(at_once)
+        assert at_once.state == "ended"
         monkeypatch.setitem(room.SECONDS_MAX, "verify", 0.2)
         slow = await over(made.start(Verify(), ANN, AUDITING))
         assert slow.state == "failed"
@@ -267,5 +270,7 @@ def test_pieces_over_http(open_page, tmp_path):
     page.post("/api/v1/backtests", {"body": {"metrics": 5}, "begin": 0, "end": 1}, 400)
     page.post("/api/v1/backtests", {"body": {}, "begin": 5, "end": 1}, 400)
     page.post("/api/v1/exports", {"begin": 5, "end": 1}, 400)
+    page.post("/api/v1/verifications", {"since": -70 * 10**15}, 400)
+    page.post("/api/v1/exports", {"end": 254 * 10**15}, 400)
     assert page.send("DELETE", path.partition("?")[0], b"", {})[0].status == 200
     assert page.send("DELETE", path.partition("?")[0], b"", {})[0].status == 404

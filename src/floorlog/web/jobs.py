@@ -175,6 +175,7 @@ class Jobs:
         if job.task is not None and not job.is_over:
             job.task.cancel()
             await asyncio.gather(job.task, return_exceptions=True)
+            self._over(job, "ended", "somebody ended it")  # also where it had not begun
 
     async def close(self) -> None:
         """End all, and remove their files."""

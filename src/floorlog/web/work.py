@@ -24,6 +24,7 @@ Kind = Literal["verify", "export", "backtest", "look", "rehearse", "import"]
 DEVICES_MAX = 50
 BACKTEST_DAYS_MAX = 31
 PIECE_BYTES = 1 << 20
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999
 BODY_BYTES_MAX = 4 << 20
 ARCHIVE = "floorlog-export.zip"
 
@@ -142,7 +143,7 @@ async def verify(call: Call) -> JobEntry:
 
 def within(moment: int) -> int:
     """A moment that calendars know. Raises HTTPError 400."""
-    if not -(10**17) < moment < 10**17:
+    if not FIRST_US <= moment <= LAST_US:
         raise HTTPError(400, "the time lies beyond what is recorded")
     return moment
 
