@@ -118,8 +118,9 @@ class Pipeline:
         """Validate, and say what has to be looked up; None when the marks decide everything."""
         self.marks.grow(len(self.table))
         if draft.valid is None:
-            draft.decoded = draft.decoded.placed(self.table)
-            self._rekeyed(draft)  # of series made just now: their first partition key
+            if draft.decoded.strangers:
+                draft.decoded = draft.decoded.placed(self.table)
+                self._rekeyed(draft)  # of series made just now: their first partition key
             draft.valid, rejects = validate(
                 draft.decoded, self.table, self.rules(), self.states, self.future_seconds
             )
