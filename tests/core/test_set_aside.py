@@ -209,6 +209,7 @@ def test_whatever_is_raised_is_set_aside(kind: type[Touchy], raised: str) -> Non
     assert raised in begun.reason
 
 
+@pytest.mark.slow
 def test_the_others_go_on_as_if_nothing_had_happened(whole: Run) -> None:
     """Every other detector says what it says without the one that fails; that one rests alone."""
     without = run(panel())
@@ -240,6 +241,7 @@ def test_a_replay_gives_the_same_bits(whole: Run) -> None:
     assert bits(state.pipeline) == bits(whole.pipeline)
 
 
+@pytest.mark.slow
 def test_a_failure_while_the_state_is_made_again_is_said_with_the_next_batch() -> None:
     """A new release that fails at old batches still takes over; the record then says so."""
     old = run(panel(Sound()), 20)
@@ -262,6 +264,7 @@ def test_a_failure_while_the_state_is_made_again_is_said_with_the_next_batch() -
     assert bits(later.pipeline) == state.states[3]
 
 
+@pytest.mark.slow
 def test_where_no_single_detector_failed_all_rest_and_nobody_is_called_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
