@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from floorlog.cli.place import DATA, FILE, KEY, key_text, local_services, needed, settings_of
-from floorlog.errors import InputError
+from floorlog.errors import InputError, ServiceError
 
 if TYPE_CHECKING:
     from floorlog.record.anchor import Anchor
@@ -156,7 +156,11 @@ def export(
     )
     settings = settings_of(data, "floorlog_reader", "db_secret")
     anchor = open_anchor(needed(settings, "anchor"), settings)
-    signer = signer_at_hand(settings, anchor)
+    signer = None
+    try:
+        signer = signer_at_hand(settings, anchor)
+    except ServiceError as error:
+        print(f"the manifest is not signed: {error}", file=sys.stderr)
     with progress("export") as tell:
         done = room.export(
             database_dsn(settings), anchor, key_text(key), asked, directory, signer=signer,

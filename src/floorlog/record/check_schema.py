@@ -74,6 +74,10 @@ def check_schema(connection: Connection, findings: Findings) -> None:
     made = Made(files("floorlog.store").joinpath("schema.sql").read_text("utf-8"))
     with connection.transaction():
         _check_tables(connection, findings)
+        names = {name for (name,) in _ask(connection, "schema_view_names")}
+        for name in sorted(names ^ made.views.keys()):
+            says = "is not that of this release" if name in names else "is gone"
+            findings.derived("schema", f"view {name} {says}")
         for name, language, body, settings in _ask(connection, "schema_functions"):
             if body not in made.bodies.get(name, ()) or language not in LANGUAGES:
                 findings.derived("schema", f"function {name} is not that of this release")
@@ -105,8 +109,8 @@ def _check_views(connection: Connection, views: dict[str, str], findings: Findin
         line = str(error).strip().splitlines()[0]
         findings.derived("schema", f"views of this release cannot be made here: {line}")
         return
-    for name in sorted(views.keys() | {one for one in stated if not one.startswith("made_")}):
-        if stated.get(name) != stated.get(f"made_{name}"):
+    for name in views:
+        if name in stated and stated[name] != stated.get(f"made_{name}"):
             findings.derived("schema", f"view {name} is not that of this release")
 
 

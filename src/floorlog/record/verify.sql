@@ -186,12 +186,9 @@ WHERE p.pronamespace = 'floorlog'::pg_catalog.regnamespace ORDER BY p.proname, p
 
 -- :name schema_strange
 -- What may show one thing to one and another to another: no plain tables, rules, policies that hide.
-SELECT c.relname::text, CASE c.relkind WHEN 'f' THEN 'in another database' WHEN 'm' THEN 'a copy' ELSE 'no table' END
+SELECT c.relname::text, CASE c.relkind WHEN 'f' THEN 'in another database' ELSE 'a copy' END
 FROM pg_catalog.pg_class AS c
-WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND (c.relkind IN ('f', 'm') OR (c.relkind = 'v'
-    AND c.relname IN (SELECT e.name FROM unnest(ARRAY['stream', 'lease', 'series', 'state', 'batch', 'open_row', 'chunk',
-        'reject', 'anomaly', 'gap', 'conflict', 'catalogue', 'audit_event', 'alarm_event', 'alarm', 'correction',
-        'expiry', 'expired', 'log_leaf', 'note', 'series_home']) AS e (name))))
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND c.relkind IN ('f', 'm')
 UNION ALL
 SELECT c.relname::text, 'under the rule ' || r.rulename FROM pg_catalog.pg_rewrite AS r
 JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
@@ -206,6 +203,11 @@ SELECT c.relname::text, 'under policies that let nobody read' FROM pg_catalog.pg
 WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND c.relrowsecurity AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*') AND p.polroles = '{0}')
 ORDER BY 1, 2;
+
+-- :name schema_view_names
+-- The names of all views of the record.
+SELECT c.relname::text FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = 'floorlog'::pg_catalog.regnamespace AND c.relkind = 'v' ORDER BY 1;
 
 -- :name as_owner_reads
 -- Names are found as when the schema was made.

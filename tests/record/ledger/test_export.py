@@ -22,6 +22,7 @@ from sealing import seal
 from written import Written, more
 
 from floorlog.errors import InputError, RecordError, ServiceError
+from floorlog.record import signing_key
 from floorlog.record.act import acting
 from floorlog.record.anchor import open_signer
 from floorlog.record.export import Asked, export
@@ -150,6 +151,17 @@ def test_one_device_alone(written, tmp_path) -> None:
     with pytest.raises(InputError, match="there is no device 'kiln'"):
         exported(written, tmp_path / "kiln", device="kiln")
     assert not (tmp_path / "kiln").exists()
+
+
+def test_who_may_not_use_the_key_exports_unsigned(written, command, tmp_path, monkeypatch) -> None:
+    """One line says why; the export is there, and its verifier says that it is not signed."""
+
+    def refused(*_: object) -> None:
+        raise ServiceError("KMS does not decrypt the signing key", where="kms", fix="-")
+
+    monkeypatch.setattr(signing_key, "signer_at_hand", refused)
+    assert "corrections" in command("export", str(tmp_path / "all"))
+    assert said(tmp_path / "all", written).rstrip().endswith("which is NOT SIGNED")
 
 
 def test_a_changed_correction_is_not_exported(written, tmp_path) -> None:

@@ -67,7 +67,8 @@ def database(record) -> str:
         (HIDDEN, "gap is under the policy readable"),
         (UNREADABLE, "conflict is under policies that let nobody read"),
         (f"{ELSEWHERE} SET search_path = public", "function correct looks for names elsewhere"),
-        (AS_VIEW, "gap is no table"),
+        (AS_VIEW, "view gap is not that of this release"),
+        ("DROP VIEW floorlog.hold CASCADE", "view hold is gone"),
         ("CREATE VIEW floorlog.more AS SELECT 1", "view more is not that of this release"),
         ("DELETE FROM floorlog.schema_migration WHERE number > 30", "the schema is at 0030"),
         (
