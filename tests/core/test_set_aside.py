@@ -9,7 +9,7 @@ import pytest
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.detect import DETECTORS
 from floorlog.core.detect.aside import ASIDE_S, PREFIX, recorded
-from floorlog.core.detect.detector import Detector, Finding, Memory, Sample, Verdict
+from floorlog.core.detect.detector import Detector, Finding, Flags, Memory, Sample, Verdict
 from floorlog.core.detect.panel import WHOLE, Panel
 from floorlog.core.detect.silence import Silence
 from floorlog.core.draft import Outcome
@@ -68,6 +68,14 @@ class Shapeless(Touchy):
         """Two rows too many."""
         count = len(sample.value) + 2 * bool((sample.value > 900).any())
         return Verdict(np.zeros(count, np.bool_), np.zeros(count), np.zeros(count))
+
+
+class Unready(Touchy):
+    """Fails when asked what it has learned. Source: this test."""
+
+    def ready(self, memory: Memory) -> Flags | None:
+        """Never."""
+        raise LookupError(len(memory))
 
 
 class Dumb(Silence):
@@ -278,6 +286,19 @@ def test_where_no_single_detector_failed_all_rest_and_nobody_is_called_silent(
     again_panel = panel()
     monkeypatch.setattr(again_panel, "_silence", Dumb())
     assert bits(again(whole, again_panel, 3, 30)) == whole.states[30]
+
+
+def test_a_detector_that_cannot_tell_what_it_learned_is_set_aside() -> None:
+    """By the batch that asked it; and no take-over fails at it, whether it rests then or not."""
+    whole = run(panel(Unready()), 14)
+    assert events(whole, TOUCHY) == [(0, "start"), (12, "end"), (12, "start")]
+    for snapshot, batches in ((3, 8), (0, 12)):
+        state = again(whole, panel(Unready()), snapshot, batches)
+        assert bits(state) == whole.states[batches]
+    sound = run(panel(Sound()), 3)
+    state = Run(again(sound, panel(Unready()), 1, 3))
+    state.commit(3)
+    assert events(state, TOUCHY) == [(0, "start")]
 
 
 def test_an_idle_shard_asks_again_in_time(whole: Run) -> None:

@@ -1,6 +1,7 @@
 """From a batch of records to what one transaction commits: (state, batch) → (outcome, state)."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -282,8 +283,9 @@ class Pipeline:
             self.adopt(newest, stored.catalogues[newest])
         self._undo = None
         if not self.asides.held:  # else all is said once more
-            self._ready = self.panel.ready()
-            self.ready = self._said = self._readiness()[0]
+            with suppress(Exception):  # also where a detector fails at this: the next batch says so
+                self._ready = self.panel.ready()
+                self.ready = self._said = self._readiness()[0]
         return good
 
     def dump(self, version: int) -> bytes:
