@@ -1,6 +1,6 @@
 """What the record costs: bytes a reading as it grows, and the speed of sealing, verifying, reading.
 
-python bench/record.py [--json] [--server 15|embedded]
+python bench/record.py [--json] [--server 15|embedded] [--profile N …]
 
 Hours of a plant's life are written in minutes: batches as a worker commits them, each half hour
 sealed when it is over, entries sequenced, tables vacuumed as autovacuum would. What is read of a
@@ -13,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -340,10 +340,11 @@ PROFILES = (
 )
 
 
-def measured(services: Supervisor, directory: Path) -> dict[str, Any]:
-    """All figures."""
+def measured(services: Supervisor, directory: Path, chosen: Sequence[int]) -> dict[str, Any]:
+    """The figures of these profiles."""
     result: dict[str, Any] = {"sealed": {}}
-    for n, (profile, hours, settle_h) in enumerate(PROFILES):
+    for n in chosen:
+        profile, hours, settle_h = PROFILES[n]
         with database(services, f"bench_{n}") as dsn:
             plant = Plant(dsn, profile)
             result["sealed"][profile.name] = growth(plant, hours, settle_h)
@@ -362,8 +363,9 @@ def measured(services: Supervisor, directory: Path) -> dict[str, Any]:
             if n == 1:
                 result["open"] = open_bytes(plant, 600)
             plant.close()
-    a_day = result["sealed"][PROFILES[0][0].name]["sum"] * workload.SERIES * 86_400
-    result["days of 900 readings/s in 20 GB"] = round(20e9 / a_day, 1)
+    if 0 in chosen:
+        a_day = result["sealed"][PROFILES[0][0].name]["sum"] * workload.SERIES * 86_400
+        result["days of 900 readings/s in 20 GB"] = round(20e9 / a_day, 1)
     return result
 
 
@@ -372,6 +374,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one object instead of lines")
     parser.add_argument("--server", choices=("15", "embedded"), default="15")
+    parser.add_argument(
+        "--profile", type=int, action="append", choices=range(len(PROFILES)),
+        help="only this one, by its place from 0; may be given again",
+    )  # fmt: skip
     asked = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="floorlog-bench-"))
     directory.chmod(0o755)
@@ -381,7 +387,7 @@ def main() -> None:
             directory / "data", only={"postgres"}, postgres_programs=programs
         ) as services:
             (directory / "anchors").mkdir()
-            result = measured(services, directory)
+            result = measured(services, directory, asked.profile or range(len(PROFILES)))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if asked.json:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from floorlog.core.alarm_load import peak
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.detect.silence import LATENCY_S_MAX
+from floorlog.core.draft import Draft
 from floorlog.core.pipeline import Pipeline
 from floorlog.core.protocol import Registered
 from floorlog.core.reading import MICROSECONDS, Anomaly, Kind, Readings, Record
@@ -83,6 +84,21 @@ class Columns:
     arrival_s: NDArray[np.int64]
 
 
+def register(pipeline: Pipeline, draft: Draft) -> None:
+    """Number a draft's new series and states here, where no database does."""
+    keys, names = pipeline.unregistered(draft)
+    if not keys and not names:
+        return
+    first = len(pipeline.table) + 1
+    known = tuple(
+        KnownSeries(first + n, key.device, key.metric, key.kind, key.unit, LEASE)
+        for n, key in enumerate(keys)
+    )
+    codes = {name: len(pipeline.states) + n for n, name in enumerate(names)}
+    fresh = frozenset(series.series_id for series in known)
+    pipeline.register(Registered(known, fresh, codes))
+
+
 @dataclass(slots=True)
 class Judge:
     """One configuration on its way through the readings."""
@@ -106,16 +122,7 @@ class Judge:
         """Judge records as the stream would bring them."""
         pipeline = self.pipeline
         draft = pipeline.draft(records)
-        keys, names = pipeline.unregistered(draft)
-        if keys or names:
-            first = len(pipeline.table) + 1
-            known = tuple(
-                KnownSeries(first + n, key.device, key.metric, key.kind, key.unit, LEASE)
-                for n, key in enumerate(keys)
-            )
-            codes = {name: len(pipeline.states) + n for n, name in enumerate(names)}
-            fresh = frozenset(series.series_id for series in known)
-            pipeline.register(Registered(known, fresh, codes))
+        register(pipeline, draft)
         question = pipeline.inspect(draft)
         outcome = pipeline.settle(draft, question, None)
         pipeline.accept(outcome)

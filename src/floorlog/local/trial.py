@@ -13,6 +13,7 @@ from floorlog.errors import ServiceError
 from floorlog.local.services import REGION, STREAM_NAME, Services
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.up import add_page, add_workers, open_record, open_stream
+from floorlog.record.intake import slices
 from floorlog.source.sender import Entry, Sender
 from floorlog.store.answers import Status
 from floorlog.store.migrate import READER
@@ -118,7 +119,7 @@ class Trial:
         self._drain()
         sender = Sender(STREAM_NAME, REGION)
         try:
-            for entries, readings in _slices(records):
+            for entries, readings in slices(records, SLICE_RECORDS, SLICE_READINGS):
                 sender.put(entries)
                 sent += readings
                 tell(Progress(sent, self._received(self._reader.status())))
@@ -175,17 +176,3 @@ class Trial:
                 fix=f"see {self._services.directory / 'log' / 'worker-1.log'}",
             )
         return status
-
-
-def _slices(records: Iterable[tuple[Entry, int]]) -> Iterator[tuple[list[Entry], int]]:
-    """Records in portions, with the number of readings in each."""
-    entries: list[Entry] = []
-    readings = 0
-    for entry, count in records:
-        entries.append(entry)
-        readings += count
-        if len(entries) >= SLICE_RECORDS or readings >= SLICE_READINGS:
-            yield entries, readings
-            entries, readings = [], 0
-    if entries:
-        yield entries, readings

@@ -19,7 +19,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from floorlog.core.ledger import form
-from floorlog.errors import InputError, RecordError, ServiceError
+from floorlog.errors import InputError, RecordError
 from floorlog.record.anchor import Anchor, Signer
 from floorlog.record.batch import ERRORS
 from floorlog.record.content import Content, Event, Source
@@ -31,7 +31,7 @@ from floorlog.record.proof import (
     manifest_text,
 )
 from floorlog.record.prove import Note, newest_note, tree_of, verifier_text
-from floorlog.record.rows import LATEST_US, QUERIES, Connection, Row, Rows, settle
+from floorlog.record.rows import LATEST_US, QUERIES, Connection, Row, Rows, settle, unread
 from floorlog.record.sheet import Sheet
 from floorlog.record.summary import Summary
 from floorlog.record.verifier import time_text
@@ -405,11 +405,7 @@ def export(
                 _look(connection, asked)
                 done = Export(connection, note, asked, folder).run(tell)
         except psycopg.Error as error:
-            raise ServiceError(
-                f"the record cannot be read: {str(error).strip().splitlines()[0]}",
-                where="database",
-                fix="see that it runs and is migrated",
-            ) from error
+            raise unread(error) from error
         folder.put(f"anchors/{note.size:012}.note", note.text.encode())
         written = manifest(asked.as_texts(), folder.digests)
         if signer is not None and str(signer.key) == note.key_text:

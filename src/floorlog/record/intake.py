@@ -1,12 +1,12 @@
 """Takes a table in: through the stream as every producer's data, then waits for the record."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from floorlog.core.reading import Counts
 from floorlog.errors import InputError, ServiceError
-from floorlog.source.pack import Packed, pack
+from floorlog.source.pack import pack
 from floorlog.source.replay import Replay
 from floorlog.source.sender import Entry, Sender
 from floorlog.store.answers import Status
@@ -68,7 +68,7 @@ def take_in(
     began = time.monotonic()
     before = reader.status()
     sent = records = 0
-    for entries, readings in _slices(pack(replay, asset)):
+    for entries, readings in slices(pack(replay, asset), SLICE_RECORDS, SLICE_READINGS):
         sender.put(entries)
         sent += readings
         records += len(entries)
@@ -86,14 +86,19 @@ def take_in(
     )  # fmt: skip
 
 
-def _slices(records: Iterator[Packed]) -> Iterator[tuple[list[Entry], int]]:
-    """Records in portions, with the number of readings in each."""
+def slices(
+    records: Iterable[tuple[Entry, int]], records_max: int, readings_max: int
+) -> Iterator[tuple[list[Entry], int]]:
+    """Records in portions, with the number of readings in each.
+
+    A portion ends with the record that brings it to so many records, or to so many readings.
+    """
     entries: list[Entry] = []
     readings = 0
     for entry, count in records:
         entries.append(entry)
         readings += count
-        if len(entries) >= SLICE_RECORDS or readings >= SLICE_READINGS:
+        if len(entries) >= records_max or readings >= readings_max:
             yield entries, readings
             entries, readings = [], 0
     if entries:

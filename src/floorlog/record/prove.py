@@ -12,13 +12,13 @@ import numpy as np
 import psycopg
 
 from floorlog.core.ledger.batch import CONFLICT, LATE
-from floorlog.errors import InputError, RecordError, ServiceError
+from floorlog.errors import InputError, RecordError
 from floorlog.record.anchor import Anchor
 from floorlog.record.content import Content, Source
 from floorlog.record.log_tree import LogTree
 from floorlog.record.proof import Known
 from floorlog.record.proof import prove as proof_of
-from floorlog.record.rows import QUERIES, Connection, settle
+from floorlog.record.rows import QUERIES, Connection, settle, unread
 from floorlog.record.verifier import ERRORS, Key, check_proof, checkpoint, time_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -205,11 +205,7 @@ def prove(
             connection.execute(QUERIES["open_verification"].text)
             return prove_in(connection, note, device, metric, ts_us, which)
     except psycopg.Error as error:
-        raise ServiceError(
-            f"the record cannot be read: {str(error).strip().splitlines()[0]}",
-            where="database",
-            fix="see that it runs and is migrated",
-        ) from error
+        raise unread(error) from error
 
 
 def file_name(device: str, metric: str, time: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg
 
-from floorlog.errors import ServiceError
 from floorlog.record.act import Connection, Row
+from floorlog.record.rows import unread
 from floorlog.record.verifier import time_text
 from floorlog.store.arrays import adapt
 from floorlog.store.queries import parse
@@ -129,11 +129,7 @@ def reconcile(dsn: str, since: int | None = None, until: int | None = None) -> R
             connection.execute("SET LOCAL timezone = 'UTC'")
             return _reconcile(connection, since, until)
     except psycopg.Error as error:
-        raise ServiceError(
-            f"the record cannot be read: {str(error).strip().splitlines()[0]}",
-            where="database",
-            fix="see that it runs and is migrated",
-        ) from error
+        raise unread(error) from error
 
 
 def _reconcile(connection: Connection, since: int | None, until: int | None) -> Reconciled:

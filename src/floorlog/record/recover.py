@@ -15,6 +15,7 @@ from floorlog.errors import InputError, RecordError, ServiceError
 from floorlog.record.anchor import STATEMENT, Anchor, Signer, place
 from floorlog.record.anchored import Anchored
 from floorlog.record.publish import newest_of, read_leaves
+from floorlog.record.rows import unread
 from floorlog.record.sequence import QUERIES, Sequencer, leaves_between, read_log
 from floorlog.record.verifier import Key
 from floorlog.store.link import Connection, Link
@@ -91,11 +92,7 @@ def recover(
     try:
         return _declare(link.idle(), anchor, signer, reason.strip(), actor, now, keys)
     except psycopg.Error as error:
-        raise ServiceError(
-            f"the record cannot be read: {str(error).strip().splitlines()[0]}",
-            where="database",
-            fix="see that it runs and is migrated",
-        ) from error
+        raise unread(error) from error
     except OSError as error:
         raise ServiceError(
             f"the anchors cannot be used: {error}",

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import numpy as np
 
+from floorlog.core.backtest import LEASE, register
 from floorlog.core.catalogue import Catalogue
-from floorlog.core.draft import Draft, Outcome
+from floorlog.core.draft import Outcome
 from floorlog.core.pipeline import Pipeline
-from floorlog.core.protocol import Registered
 from floorlog.core.reading import Kind, Record
-from floorlog.core.series import KnownSeries
 from floorlog.errors import InputError
 from floorlog.record.mend import advice
 from floorlog.record.reject import shown
 from floorlog.source.pack import Packed
 
-LEASE = 1
 BATCH_READINGS = 20_000
 SERIES_MAX = 20_000
 SERIES_SHOWN_MAX = 500
@@ -142,7 +140,7 @@ class _Rehearsal:
         """One batch, as the worker takes it, without the commit."""
         pipeline = self.pipeline
         draft = pipeline.draft(records)
-        self._register(draft)
+        register(pipeline, draft)
         if len(pipeline.table) > SERIES_MAX:
             raise InputError(
                 f"the file names more than {SERIES_MAX} series",
@@ -153,20 +151,6 @@ class _Rehearsal:
         outcome = pipeline.settle(draft, question, None)
         pipeline.accept(outcome)
         self._count(outcome)
-
-    def _register(self, draft: Draft) -> None:
-        pipeline = self.pipeline
-        keys, names = pipeline.unregistered(draft)
-        if not keys and not names:
-            return
-        first = len(pipeline.table) + 1
-        known = tuple(
-            KnownSeries(first + n, key.device, key.metric, key.kind, key.unit, LEASE)
-            for n, key in enumerate(keys)
-        )
-        codes = {name: len(pipeline.states) + n for n, name in enumerate(names)}
-        fresh = frozenset(series.series_id for series in known)
-        pipeline.register(Registered(known, fresh, codes))
 
     def _count(self, outcome: Outcome) -> None:
         for name in ("received", "stored", "rejected", "duplicate", "conflict"):

@@ -11,6 +11,7 @@ from psycopg.adapt import Loader
 from psycopg.pq import Format
 from psycopg.types.numeric import Int8BinaryDumper
 
+from floorlog.errors import ServiceError
 from floorlog.store.queries import parse
 
 Connection = psycopg.Connection[Any]
@@ -43,6 +44,15 @@ class _Bytes(Loader):
     def load(self, data: Any) -> bytes:  # noqa: ANN401 - psycopg's buffer
         """As they are."""
         return bytes(data)
+
+
+def unread(error: psycopg.Error) -> ServiceError:
+    """What is said of a record that cannot be read."""
+    return ServiceError(
+        f"the record cannot be read: {str(error).strip().splitlines()[0]}",
+        where="database",
+        fix="see that it runs and is migrated",
+    )
 
 
 def settle(connection: Connection) -> None:

@@ -21,7 +21,7 @@ from floorlog.record.check_retention import check_allowed
 from floorlog.record.check_schema import check_schema
 from floorlog.record.content import known_of
 from floorlog.record.finding import Findings, Wrong
-from floorlog.record.rows import QUERIES, Connection, settle, time_us
+from floorlog.record.rows import QUERIES, Connection, settle, time_us, unread
 from floorlog.record.verifier import time_text
 
 Tell = Callable[[int, int], None]
@@ -223,11 +223,7 @@ def verify(
             f"{since!r} is no time", where="--since", fix="write 2026-01-31T12:00Z"
         ) from error
     except psycopg.Error as error:
-        raise ServiceError(
-            f"the record cannot be read: {str(error).strip().splitlines()[0]}",
-            where="database",
-            fix="see that it runs and is migrated",
-        ) from error
+        raise unread(error) from error
     except OSError as error:
         raise ServiceError(
             f"the anchors cannot be read: {error.strerror}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from aged import AGED, DAYS, OLD
+from sealing import seal as seal_everything
 from written import Ground, Written
 
 from floorlog.errors import InputError
@@ -24,10 +25,8 @@ from floorlog.record.retention import (
     set_policy,
     step,
 )
-from floorlog.record.seal import Sealer
 from floorlog.record.verifier import Key, check_export, check_proof
 from floorlog.record.verify import Report, verify
-from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 
 pytestmark = pytest.mark.slow
@@ -42,20 +41,8 @@ def aged(request: pytest.FixtureRequest, aged_ground: Ground) -> Iterator[Writte
     """An aged record, in open rows or in chunks."""
     with aged_ground.copy(AGED) as copied:
         if request.param == "sealed":
-            seal_all(copied)
+            seal_everything(copied)
         yield copied
-
-
-def seal_all(written: Written) -> None:
-    """Let the keeper seal all that there is."""
-    link = Link(written.dsn(KEEPER), "keeper", 30)
-    try:
-        sealer = Sealer(link.idle(), quiet_s=0, age_s=0)
-        while sealer.step():
-            pass
-        assert sealer.refused == 0
-    finally:
-        link.close()
 
 
 def keep(written: Written, asset: str, days: int | None, *, from_active: bool = False) -> None:
@@ -316,7 +303,7 @@ def test_pairs_that_were_cut_in_two_expire(aged_ground, monkeypatch) -> None:
     monkeypatch.setattr(seal, "READINGS_MAX", 1)
     monkeypatch.setattr(seal, "_cut", lambda _columns, _begin, at: at)
     with aged_ground.copy(AGED) as aged:
-        seal_all(aged)
+        seal_everything(aged)
         cut = aged.run(
             "SELECT count(*) FROM floorlog.chunk AS a JOIN floorlog.chunk AS b"
             " USING (series_id, lease_id, number_min, t_min)"
