@@ -51,6 +51,15 @@ def read_stream(arn: str, key_arn: str) -> list[Statement]:
     return statements
 
 
+def put_records(arn: str, key_arn: str) -> list[Statement]:
+    """What whoever sends files and rejects through the stream does with it."""
+    actions = ["PutRecord", "PutRecords", "ListShards"]
+    statements = [allow("Stream", [f"kinesis:{action}" for action in actions], arn)]
+    if key_arn:
+        statements.append(allow("StreamKey", ["kms:GenerateDataKey"], key_arn))
+    return statements
+
+
 def read_secrets(arns: list[str], key_arn: str, region: str) -> list[Statement]:
     """Read secrets, and decrypt what they are encrypted with, by way of Secrets Manager alone."""
     return [

@@ -3,6 +3,7 @@
 from cdktn_provider_aws.ecs_service import EcsService
 
 from floorlog.infra import access
+from floorlog.infra.anchor import Anchor
 from floorlog.infra.balancer import Balancer
 from floorlog.infra.keys import Keys
 from floorlog.infra.part import Room, allow, block
@@ -36,8 +37,10 @@ def page(
         room,
         role,
         "iot-page-policy",
-        "read its log-in and the cache; be reached by Systems Manager",
+        "read its log-in, the cache and notes, send files; be reached by Systems Manager",
         *access.read_secrets([login], keys.arn, asked.aws_region),
+        *access.put_records(sources.stream.arn, sources.stream.key_arn),
+        *_read_notes(sources.anchor, asked.aws_region),
         allow("Cache", ["elasticache:Connect"], [sources.cache.arn, sources.cache.user_arn]),
         # These actions know no resource.
         allow("Forwarding", [f"ssmmessages:{channel}" for channel in channels], "*"),
@@ -61,6 +64,17 @@ def page(
     )  # fmt: skip
 
 
+def _read_notes(anchor: Anchor | None, region: str) -> list[access.Statement]:
+    """Read notes, to verify and to export. Their key is used by way of S3 alone: it cannot sign."""
+    if anchor is None:
+        return []
+    return [
+        allow("Notes", ["s3:GetObject"], f"{anchor.bucket_arn}/*"),
+        allow("ListNotes", ["s3:ListBucket"], anchor.bucket_arn),
+        access.through("NotesKey", ["kms:Decrypt"], anchor.key_arn, f"s3.{region}.amazonaws.com"),
+    ]
+
+
 def _container(room: Room, sources: Sources) -> Container:
     """On loopback without log-ins; behind a balancer for its network, with OpenID Connect."""
     asked = room.parameters
@@ -69,6 +83,8 @@ def _container(room: Room, sources: Sources) -> Container:
         "web_port": str(PORT),
         "web_spool": SCRATCH,  # files that people send, and exports
     }
+    if sources.anchor is not None:
+        own |= {"anchor": f"s3://{sources.anchor.bucket}", "anchor_days": "0"}
     secrets = {}
     if asked.page_url:
         own.update(
