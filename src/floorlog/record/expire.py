@@ -18,7 +18,6 @@ STEP_SECONDS_MAX = 20  # then it is undone, and half as much is tried
 LAST_SECONDS_MAX = 45  # of the least that is tried
 LOOK_SECONDS = 600.0  # between two looks at whether anything is due: whole days count
 RETRY_SECONDS = 3_600.0  # after what cannot expire: a person has to look
-REFUSED = "FL004"  # a batch is not what was stored
 
 
 class Expirer:
@@ -60,7 +59,7 @@ class Expirer:
                 return True
             return self._hold_off(error)
         except psycopg.Error as error:
-            if error.sqlstate != REFUSED and str(error.sqlstate)[:2] not in REFUSING_CLASSES:
+            if str(error.sqlstate)[:2] not in REFUSING_CLASSES:
                 raise
             return self._hold_off(error)
         if found is None:
