@@ -58,6 +58,17 @@ class Block:
     anew: Flags  # came after a pause
     gate: Floats  # how fast to learn: 1 as usual, less inside a finding
 
+    def take_anew(self, memory: Memory) -> None:
+        """After a pause a level is taken as it is, until a window shows whether it is another.
+
+        `memory` is that of a statistic over windows: shift, drift.
+        """
+        if self.anew.any():
+            np.copyto(memory["now"], self.mean, where=self.anew)
+            for name in ("sum", "tick", "has_newest", "frozen", "farthest"):
+                np.copyto(memory[name], 0.0, where=self.anew)
+            np.copyto(memory["wary"], 1.0, where=self.anew)
+
 
 def add(sample: Sample, part: Part, memory: Memory) -> Floats:
     """Take a round's readings into their blocks; how far each is from what is near, in scales."""

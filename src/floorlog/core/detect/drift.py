@@ -80,7 +80,7 @@ class Drift:
     def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
         """The higher of both sums."""
         now = memory["now"]
-        self._begin(block, memory)
+        block.take_anew(memory)
         now += (block.mean - now) * (2.0 / (self.every + 1.0))
         ready = (memory["count"] >= WINDOWS_MIN) & (memory["wary"] == 0.0)
         stat = self._add(block, memory, ready)
@@ -115,14 +115,6 @@ class Drift:
             total[:] = np.where(ready, np.minimum(np.maximum(total + step, 0.0), SCORE_MAX), 0.0)
             np.maximum(stat, total, out=stat)
         return stat
-
-    def _begin(self, block: Block, memory: Memory) -> None:
-        """After a pause the level is taken as it is, until a window shows whether it is another."""
-        if block.anew.any():
-            np.copyto(memory["now"], block.mean, where=block.anew)
-            for name in ("sum", "tick", "has_newest", "frozen", "farthest"):
-                np.copyto(memory[name], 0.0, where=block.anew)
-            np.copyto(memory["wary"], 1.0, where=block.anew)
 
     def _window(self, stat: Floats, memory: Memory) -> None:
         """Windows end: the last but one widens the band, unless the band stands still."""

@@ -74,7 +74,7 @@ class Shift:
     def measure(self, block: Block, memory: Memory) -> tuple[Floats, Floats, Flags | None]:
         """The distance of the level from the windows before, in their scales."""
         now, count = memory["now"], memory["count"]
-        self._begin(block, memory)
+        block.take_anew(memory)
         now += (block.mean - now) * (2.0 / (self.every + 1.0))
         ready = (count >= WINDOWS_MIN) & (memory["wary"] == 0.0)
         z = _apart(now, memory, np.maximum(block.unit * FLOOR, 1e-290))
@@ -96,14 +96,6 @@ class Shift:
             for name, column in mine.items():
                 memory[name][..., some] = column
         return stat, expected, ready
-
-    def _begin(self, block: Block, memory: Memory) -> None:
-        """After a pause the level is taken as it is, until a window shows whether it is another."""
-        if block.anew.any():
-            np.copyto(memory["now"], block.mean, where=block.anew)
-            for name in ("sum", "tick", "has_newest", "frozen", "farthest"):
-                np.copyto(memory[name], 0.0, where=block.anew)
-            np.copyto(memory["wary"], 1.0, where=block.anew)
 
     def _window(self, stat: Floats, memory: Memory) -> None:
         """Windows end: the last but one is remembered, unless the level is far."""
