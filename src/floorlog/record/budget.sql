@@ -13,12 +13,13 @@ JOIN floorlog.series AS s USING (series_id)
 WHERE g.position >= %(begin)s AND g.position < %(end)s AND g.kind = 21 ORDER BY e.event_id;
 
 -- :name budget_recent
--- Events of alarms of the last twenty minutes that were judged before.
+-- Events of alarms of the last twenty minutes that were judged before, and what was done to them since.
 SELECT e.series_id, s.device, s.metric, e.detector, e.event, e.before, e.after, floorlog.to_us(e.recorded_at), e.at_us,
     e.event_id, e.priority, e.actor = 'floorlog'
 FROM floorlog.alarm_event AS e JOIN floorlog.series AS s USING (series_id)
-JOIN floorlog.log_leaf AS g ON g.kind = 21 AND g.lease_id = 0 AND g.id = e.event_id
-WHERE e.recorded_at > now() - interval '20 minutes' AND g.position < %(end)s ORDER BY e.event_id;
+LEFT JOIN floorlog.log_leaf AS g ON g.kind = 21 AND g.lease_id = 0 AND g.id = e.event_id
+WHERE e.recorded_at > now() - interval '20 minutes'
+    AND (g.position < %(end)s OR (e.event = 'suppress' AND e.actor = 'floorlog')) ORDER BY e.event_id;
 
 -- :name budget_grouped
 -- Alarms that the budget suppressed and that still are.

@@ -101,6 +101,20 @@ def test_a_storm_is_grouped_and_comes_back(plant) -> None:
     assert DETECTORS[0] in plant.states()["unacknowledged"]
 
 
+def test_a_restart_knows_who_was_grouped(plant) -> None:
+    """A budget that begins anew right after its round holds the same places and groups."""
+    plant.round()
+    plant.find(*DETECTORS)
+    plant.round()
+    restarted = Budgeter(plant.connection, 10)
+    plant.log.step()
+    restarted.step(plant.log.tree.size)
+    plant.budgeter.step(plant.log.tree.size)
+    old, new = plant.budgeter._budget, restarted._budget
+    assert set(old.grouped) == set(new.grouped)
+    assert sorted(ring.number for ring in old._rung) == sorted(ring.number for ring in new._rung)
+
+
 def test_what_a_person_did_meanwhile_stands(plant) -> None:
     """An alarm acknowledged between a round's look and its acts is not suppressed."""
     plant.round()
