@@ -24,6 +24,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"environment_suffix": "a--b"}, "environment_suffix"),
     ({"environment_suffix": "9lives"}, "environment_suffix"),
     ({"environment_suffix": "a" * 31}, "too long"),
+    ({**DOOR, "environment_suffix": "a" * 24}, "the load balancer takes 32"),
     ({"aws_region": "eu-west-9"}, "aws_region"),
     ({"aws_region": "London"}, "aws_region"),
     ({"aws_region": "cn-north-1"}, "aws_region"),
@@ -90,6 +91,7 @@ def test_a_wrong_configuration_is_one_clear_line(given: dict[str, Any], named: s
 def test_a_page_behind_a_door_is_accepted() -> None:
     """All of it named, it is a configuration: what is refused above is refused for its own sake."""
     assert parameters(DOOR).page_from == ("10.0.0.0/8",)
+    assert parameters({"environment_suffix": "a" * 26}).page_url == ""
 
 
 def test_the_defaults_are_those_that_were_asked_for() -> None:

@@ -46,8 +46,11 @@ LOG_DAYS = (
 NAMES_MAX = {
     "iot-redis-{}": (40, "ElastiCache"),
     "iot-anchors-999999999999-{region}-{}": (63, "S3"),
-    "iot-page-{}": (32, "the load balancer"),
     "iot-migration-task-role-{}": (64, "IAM"),
+}
+DOOR_NAMES_MAX = {  # where the page is behind a balancer
+    "iot-page-{}": (32, "the load balancer"),
+    "iot-page-log-999999999999-{region}-{}": (63, "S3"),
 }
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 SUFFIX = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -219,7 +222,8 @@ def _check_place(self: Parameters) -> None:
 
 
 def _check_names(self: Parameters) -> None:
-    for pattern, (limit, who) in NAMES_MAX.items():
+    names = {**NAMES_MAX, **(DOOR_NAMES_MAX if self.page_url else {})}
+    for pattern, (limit, who) in names.items():
         name = pattern.format(self.environment_suffix, region=self.aws_region)
         if len(name) > limit:
             raise _wrong(
