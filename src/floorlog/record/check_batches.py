@@ -85,7 +85,8 @@ class Batches:
         self._check(lot)
         if self._is_whole:
             entries.finish()
-            self._expiries.finish(self._findings)
+            shards = {lease_id: shard.name for lease_id, shard in self.shards.items()}
+            self._expiries.finish(self._findings, shards)
             for shard in self.shards.values():
                 self._check_sums(shard)
             self._check_newest()
@@ -172,6 +173,10 @@ class Batches:
             shard = self.shards.get(lease_id)
             last = shard.last.number if shard and shard.last else 0
             gone = [leaf for leaf in leaves if leaf[0] == lease_id and leaf[1] > last]
+            strange = [leaf[2] for leaf in leaves if leaf[0] == lease_id and leaf[1] < 1]
+            if strange:
+                says = f"leaves {spans(strange)} are of batches that cannot be"
+                self._findings.evidence("log", says, shard=self._name(lease_id))
             if gone:
                 numbers, places = zip(*((leaf[1], leaf[2]) for leaf in gone), strict=True)
                 says = f"batches {spans(numbers)} are gone; the log has them as {spans(places)}"

@@ -1,13 +1,13 @@
 """What expired: each run of leaves that is gone was declared in the log, by one expiry."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.tree import HASH_BYTES, Growing, Run, complete
 from floorlog.record.check_log import numbers_of
-from floorlog.record.finding import Findings
+from floorlog.record.finding import Findings, spans
 from floorlog.record.rows import Connection, Row, Rows
 
 EXPIRING = {"21": 21, "22": 22}  # events of alarms, corrections
@@ -56,8 +56,22 @@ class _Sum:
     tree: Growing = field(default_factory=Growing)
     readings: int = 0
     rejects: int = 0
-    numbers: list[int] = field(default_factory=list)
-    leases: set[int] = field(default_factory=set)
+    places: list[tuple[int, int]] = field(default_factory=list)  # lease, number
+
+    @property
+    def leases(self) -> set[int]:
+        """The shards."""
+        return {lease_id for lease_id, _ in self.places}
+
+    @property
+    def numbers(self) -> list[int]:
+        """The batches."""
+        return [number for _, number in self.places]
+
+    def by_shard(self) -> Iterator[tuple[int, list[int]]]:
+        """The batches of each shard, ascending."""
+        for lease_id in sorted(self.leases):
+            yield lease_id, sorted(number for one, number in self.places if one == lease_id)
 
 
 class Expiries:
@@ -105,24 +119,34 @@ class Expiries:
             found.tree.add(digest_of_expired(row))
             found.readings += row[3]
             found.rejects += row[4]
-            found.leases.add(row[0])
-            found.numbers.append(row[1])
+            found.places.append(row[:2])
 
-    def finish(self, findings: Findings) -> None:
-        """Compare what was seen of each expiry with what it says."""
+    def finish(self, findings: Findings, names: Mapping[int, str]) -> None:
+        """Compare what was seen of each expiry with what it says; names: of shards, by lease."""
         for number in sorted(self._rows.keys() | self._sums.keys()):
             row, found = self._rows.get(number), self._sums.get(number, _Sum())
             if row is None:
-                says = f"what expired in {len(found.numbers)} batches was declared by no expiry"
-                findings.evidence("expiry", f"{says}: {number} is not there")
+                says = f"was declared by no expiry: {number} is not there"
+                for lease_id, numbers in found.by_shard():
+                    says_of = f"what expired in batches {spans(numbers)} {says}"
+                    findings.evidence(
+                        "expiry", says_of, shard=names.get(lease_id, f"lease {lease_id}")
+                    )
                 continue
             ends = (min(found.numbers, default=None), max(found.numbers, default=None))
             seen = (*ends, len(found.numbers), found.readings, found.rejects, found.tree.root())
             if seen != (row[2], row[3], row[5], row[6], row[7], row[10]) or found.leases != {
                 row[11]
             }:
-                says = f"what stands for what expired is not what expiry {number} left"
-                findings.evidence("expiry", says)
+                says = f"what stands for what expired is not what expiry {number} left in batches"
+                findings.evidence("expiry", f"{says} {row[2]} to {row[3]}", shard=row[14])
+                for lease_id, numbers in found.by_shard():
+                    others = [one for one in numbers if not row[2] <= one <= row[3]]
+                    if lease_id != row[11] or others:
+                        says = f"batches {spans(others or numbers)} have none of expiry {number}"
+                        findings.evidence(
+                            "expiry", says, shard=names.get(lease_id, f"lease {lease_id}")
+                        )
 
 
 def _events(text: str) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ from floorlog.core.ledger import form
 from floorlog.core.ledger.batch import Registry
 from floorlog.core.ledger.note import Checkpoint
 from floorlog.core.ledger.tree import HASH_BYTES, Growing
+from floorlog.record.batch import ERRORS
 from floorlog.record.finding import Findings, span, spans
 from floorlog.record.rows import QUERIES, Connection, Row, Rows, time_us
 
@@ -296,7 +297,7 @@ def _digest(kind: int, thing: Row, registry: Registry) -> bytes | None:
     try:
         made = digest_of_correction if kind == 22 else digest_of_expiry
         return made(thing, registry)
-    except (LookupError, ValueError, OverflowError):
+    except ERRORS:
         return None
 
 

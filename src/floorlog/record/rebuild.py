@@ -25,6 +25,8 @@ STEPS = (
     "fold_alarms", "rebuild_chunk_times",
 )  # fmt: skip
 
+ASIDE_MAX = 30_000  # chunks that are moved at once: parts are int2
+
 
 def rebuild_in(connection: Connection, anchored: Anchored) -> None:
     """Make all again that is derived, in the connection's open transaction.
@@ -43,8 +45,13 @@ def rebuild_in(connection: Connection, anchored: Anchored) -> None:
         connection.execute(QUERIES["copy_note"].text, values)
     known = known_of(connection)
     states = {one.series_id for one in known.series.values() if one.kind == Kind.STATE}
-    for one in list(wrong_chunks(connection, states)):
-        connection.execute(QUERIES["rebuild_chunk"].text, _values(one))
+    wrong = [_values(one) for one in wrong_chunks(connection, states)]
+    for begin in range(0, len(wrong), ASIDE_MAX):
+        some = wrong[begin : begin + ASIDE_MAX]
+        moved = [{**one, "aside": -1 - place} for place, one in enumerate(some)]
+        for name in ("set_chunk_aside", "rebuild_chunk"):
+            for chunk in moved:
+                connection.execute(QUERIES[name].text, chunk)
 
 
 def rebuild(

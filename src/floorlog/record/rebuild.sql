@@ -124,7 +124,9 @@ WHERE o.series_id = h.series_id AND h.newest_window IS DISTINCT FROM n.window;
 -- Alarms are folded again.
 DELETE FROM floorlog.alarm AS a WHERE a.event_id <> 0
     OR (a.raised_us, a.until_us, a.priority, a.active, a.latch, a.state) <> (0, 0, 1, false, false, 'normal')
-    OR EXISTS (SELECT FROM floorlog.alarm_event AS e WHERE e.series_id = a.series_id AND e.detector = a.detector);
+    OR EXISTS (SELECT FROM floorlog.alarm_event AS e WHERE e.series_id = a.series_id AND e.detector = a.detector)
+    OR EXISTS (SELECT FROM floorlog.alarm AS o
+        WHERE o.series_id = a.series_id AND o.detector = a.detector AND o.ctid < a.ctid);
 
 -- :name fold_alarms
 -- Each alarm as its last event left it.
@@ -157,5 +159,15 @@ UPDATE floorlog.chunk SET lowest = %(lowest)s, highest = %(highest)s, average = 
     bin_s = %(bin_s)s, bins = %(bins)s::int2[], bin_low = %(bin_low)s::float8[], bin_high = %(bin_high)s::float8[],
     bin_low_scaled = %(bin_low_scaled)s::int4[], bin_high_scaled = %(bin_high_scaled)s::int4[],
     bin_mean = %(bin_mean)s::float4[], bin_count = %(bin_count)s::int2[], bin_good = %(bin_good)s::int2[],
-    standing = %(standing)s, good = %(good)s, width = %(new_width)s, slot = %(new_slot)s
+    standing = %(standing)s, good = %(good)s, width = %(new_width)s, slot = %(new_slot)s,
+    part = CASE WHEN EXISTS (SELECT FROM floorlog.chunk AS o WHERE o.series_id = %(series_id)s
+            AND o.width = %(new_width)s AND o.slot = %(new_slot)s AND o.part = %(part)s)
+        THEN (SELECT max(o.part) + 1 FROM floorlog.chunk AS o
+            WHERE o.series_id = %(series_id)s AND o.width = %(new_width)s AND o.slot = %(new_slot)s)
+        ELSE %(part)s END
+WHERE series_id = %(series_id)s AND width = %(width)s AND slot = %(slot)s AND part = %(aside)s;
+
+-- :name set_chunk_aside
+-- Out of the way, for two may stand in each other's place.
+UPDATE floorlog.chunk SET part = %(aside)s
 WHERE series_id = %(series_id)s AND width = %(width)s AND slot = %(slot)s AND part = %(part)s;

@@ -2066,7 +2066,7 @@ CREATE TABLE expired (
     hashes bytea[] NOT NULL
 ) PARTITION BY RANGE (recorded_at);
 CREATE INDEX expired_batch ON expired (lease_id, number);
-COMMENT ON COLUMN expired.recorded_at IS 'derived: the expiry''s';
+COMMENT ON COLUMN expired.recorded_at IS 'outside: when the row was made; the expiry says when that was';
 COMMENT ON COLUMN expired.expiry_id IS 'evidence: the expiry';
 COMMENT ON COLUMN expired.number IS 'evidence: the batch within the shard';
 COMMENT ON COLUMN expired.lease_id IS 'evidence: the shard';
@@ -2082,9 +2082,9 @@ CREATE TABLE expiry_mark (
     number int8 NOT NULL,
     PRIMARY KEY (device, lease_id)
 ) WITH (fillfactor = 60);
-COMMENT ON COLUMN expiry_mark.device IS 'derived: the device; empty: rejects';
-COMMENT ON COLUMN expiry_mark.lease_id IS 'derived: the shard';
-COMMENT ON COLUMN expiry_mark.number IS 'derived: up to this batch nothing of it is left to expire';
+COMMENT ON COLUMN expiry_mark.device IS 'outside: the device; empty: rejects';
+COMMENT ON COLUMN expiry_mark.lease_id IS 'outside: the shard';
+COMMENT ON COLUMN expiry_mark.number IS 'outside: up to this batch expiry looked, and need not look again';
 
 DO $$
 BEGIN

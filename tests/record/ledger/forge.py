@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import psycopg
 
 from floorlog.core.ledger import form
-from floorlog.core.ledger.tree import root
+from floorlog.core.ledger.tree import Collapsed
 from floorlog.record.batch import ERRORS, Batch, entry_hash
+from floorlog.record.check_expiry import runs_of
 from floorlog.record.check_log import shard_values
 from floorlog.record.content import Source, _events, _leaves, known_of
 from floorlog.record.rows import QUERIES, settle
@@ -14,7 +15,7 @@ from floorlog.record.sealed import merged
 from floorlog.record.stored import OpenRow, unpack
 
 TABLE_OF_KIND = {16: "series", 17: "state", 18: "lease", 19: "catalogue", 20: "audit_event",
-                 21: "alarm_event", 22: "correction"}  # fmt: skip
+                 21: "alarm_event", 22: "correction", 23: "expiry"}  # fmt: skip
 NUMBER_OF = {
     "series": "series_id",
     "state": "code",
@@ -23,6 +24,7 @@ NUMBER_OF = {
     "audit_event": "event_id",
     "alarm_event": "event_id",
     "correction": "correction_id",
+    "expiry": "expiry_id",
 }
 
 
@@ -76,8 +78,8 @@ class Forger:
                 previous = b"".join(heads.get(one, b"") for one in sorted(parents))
             made = batch
             if level == 4 or key in keys:
-                leaves = self._leaves(batch, known)
-                made = batch._replace(leaves=len(leaves), root=root(leaves))
+                tree = self._tree(batch, known)
+                made = batch._replace(leaves=tree.size, root=tree.root())
             head = entry_hash(made, form.SHARD.digest(*shard_values(row)), previous)
             made = made._replace(
                 head=head if level == 4 or (key in keys and level >= 2) else batch.head
@@ -91,7 +93,8 @@ class Forger:
                     "UPDATE floorlog.lease SET head = %s WHERE lease_id = %s", (head, lease_id)
                 )
 
-    def _leaves(self, batch: Batch, known) -> list[bytes]:
+    def _tree(self, batch: Batch, known) -> Collapsed:
+        """The tree of a batch, over what stands for what expired as well."""
         key = {"leases": [batch.lease_id], "numbers": [batch.number]}
         times = [self.connection.execute(
             "SELECT recorded_at::text FROM floorlog.batch WHERE (lease_id, number) = (%s, %s)",
@@ -105,7 +108,8 @@ class Forger:
             "gap": self._ask("gaps_of", **key),
         }
         found = _leaves(columns, known.registry, 1)[0]
-        return found + [one[0] for one in _events(events, known.registry)]
+        leaves = found + [one[0] for one in _events(events, known.registry)]
+        return Collapsed(leaves, runs_of(self._ask("expired_of", **key)))
 
     def _write(self, batch: Batch, *, with_leaf: bool) -> None:
         where = (batch.lease_id, batch.number)

@@ -30,10 +30,11 @@ THINGS = {
     "audit_event": (20, "event_id"),
     "alarm_event": (21, "event_id"),
     "correction": (22, "correction_id"),
+    "expiry": (23, "expiry_id"),
 }
 WHERE = {"lease": "shard", "audit_event": "event", "alarm_event": "alarm event"}
 KEPT = {"series_home": {"newest_window"}, "alarm": {"alarm"}}  # and where findings of them are
-OF_BATCHES = ("batch", "open_row", "reject", "anomaly", "gap")
+OF_BATCHES = ("batch", "open_row", "reject", "anomaly", "gap", "expired")
 READINGS = ("open_row", "chunk")  # how readings lie is no evidence: what the view shows is
 BOUNDS = ("recorded_min", "recorded_max")  # may be wider than need be: then nobody sees it
 Row = dict[str, str | None]
@@ -335,6 +336,9 @@ class Campaign:
             self.run(f"INSERT INTO floorlog.{name} SELECT * FROM {schema}.{name}")
         if not whole and self.shown(table) == before:
             raise Redraw("nothing changed")
+        sizes = {size for (size,) in self.run("SELECT size FROM floorlog.note")}
+        if not whole and table == "note" and set(self.anchored.bodies) - sizes == {self.size}:
+            raise Redraw("the newest note's copy may not be made yet")
         what = "all" if whole else table
         standing = "evidence" if whole else self.standing(table)
         return Mutation(f"{what} as it was at {schema}", [], standing, whole=True)
@@ -360,6 +364,8 @@ class Campaign:
         if made.whole:
             return "verify says intact" if report.ok else ""
         old = [(table, row) for table, row in made.rows if self.is_old(table, row)]
+        if made.level:  # what hides one row may make another what it was
+            old = [(table, row) for table, row in old if not self.stands(table, row)]
         if not old:
             newer = report.unanchored_seconds > 0
             return "" if newer or not report.ok else "the unanchored span is not named"
@@ -381,6 +387,13 @@ class Campaign:
         found, count = judge_series(self.held, readings_of(self.connection), old_batches, report)
         self.seen["series named"] += count
         return found
+
+    def stands(self, table: str, row: Row) -> bool:
+        """Whether a row that was changed is there again as it was."""
+        test = " AND ".join(f"{name}::text IS NOT DISTINCT FROM %s" for name in row)
+        return table == "batch" and bool(
+            self.run(f"SELECT FROM floorlog.{table} WHERE {test}", *row.values())
+        )
 
     def position(self, table: str, row: Row) -> int | None:
         """The place of a row's leaf in the log as it was."""
@@ -417,7 +430,8 @@ class Campaign:
             return True
         if table in (*OF_BATCHES, "conflict"):
             shard = self.shards.get(row["lease_id"] or "", f"lease {row['lease_id']}")
-            return wrong.shard == shard and int(row["number"] or 0) in told(wrong)
+            known = spans_in(wrong.says) if wrong.where == "expiry" else told(wrong)
+            return wrong.shard == shard and int(row["number"] or 0) in known
         if table in THINGS:
             return self.names_thing(wrong, table, row)
         if table == "chunk":

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from aged import AGED, DAYS
 from sealing import seal
 from tamper import Campaign, Redraw
 from written import TEMPLATE, Ground, Plant, Shard, Written
 
+from floorlog.record.act import acting
 from floorlog.record.rebuild import rebuild_in
-from floorlog.store.migrate import WRITER
+from floorlog.record.retention import set_policy, step
+from floorlog.store.migrate import KEEPER, OPERATOR, WRITER
 
 
 def grow(written: Written, batches: int) -> None:
@@ -49,6 +52,23 @@ def record(ground: Ground) -> Iterator[Written]:
             written.keep()
         grow(written, 1)
         written.run("SELECT floorlog.sequence(1000)")
+        grow(written, 1)
+        yield written
+
+
+@pytest.fixture(scope="module")
+def expired_record(aged_ground: Ground) -> Iterator[Written]:
+    """A record of which an older half has expired, with an older state of itself, and a tail."""
+    with aged_ground.copy(AGED) as written:
+        seal(written)
+        keep_old(written, "old_1")
+        set_policy(
+            written.dsn(OPERATOR), "*", DAYS * 3 // 4, from_active=False, by="Ann", reason="law"
+        )
+        with acting(written.dsn(KEEPER)) as connection:
+            while step(connection, 3):
+                pass
+        written.keep()
         grow(written, 1)
         yield written
 
@@ -106,3 +126,12 @@ def test_whatever_is_changed_is_found_and_named(record, long_seconds) -> None:
     """The same of 2,000 mutations at least, and of as many as the time allows."""
     seen = campaign(record, 2, 2_000)
     print(f"2,000 mutations of {len(seen)} kinds: {dict(seen.most_common())}")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_what_expired_is_attacked_as_well(expired_record) -> None:
+    """Of 500 mutations of a record of which half has expired, what stands for that included."""
+    seen = campaign(expired_record, 3, 500)
+    print(f"500 mutations of {len(seen)} kinds: {dict(seen.most_common())}")
+    assert sum(count for kind, count in seen.items() if kind.endswith((" expired", " expiry"))) > 20

@@ -6,9 +6,11 @@ import time
 from contextlib import closing
 
 import pytest
+from sealing import seal
 from written import Plant, Shard, Written, lead, more
 
 from floorlog.errors import InputError
+from floorlog.record.rebuild import rebuild
 from floorlog.record.verify import Report, verify
 from floorlog.status import as_object
 from floorlog.store.migrate import READER, WRITER
@@ -242,3 +244,42 @@ def test_events_without_an_anchor_are_told(written, added) -> None:
     assert verified(written).unanchored_seconds > 0.1
     written.keep()
     assert verified(written).unanchored_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "UPDATE floorlog.log_leaf SET id = -id WHERE kind = 32 AND lease_id = 2 AND id = 8",
+            "are of batches that cannot be",
+        ),
+        ("DELETE FROM floorlog.lease WHERE lease_id = 2", "shard 2 is gone"),
+    ],
+)
+def test_what_a_campaign_found(written, change, says) -> None:
+    """A leaf of a batch that cannot be, and a shard that is gone: named, whatever else there is."""
+    written.run(f"SET session_replication_role = replica; {change}")
+    report = verified(written)
+    assert not report.ok
+    assert any(says in one.says for one in report.wrong), report.wrong
+
+
+def test_chunks_that_changed_places_and_twins_are_made_again(written) -> None:
+    """Two chunks in each other's place and an alarm kept twice do not stop a rebuild."""
+    seal(written)
+    written.run(
+        "ALTER TABLE floorlog.alarm DROP CONSTRAINT alarm_pkey;"
+        " INSERT INTO floorlog.alarm (series_id, detector) VALUES (2, 'none'), (2, 'none')"
+    )
+    pairs = written.run(
+        "SELECT a.slot, b.slot, a.series_id, a.width FROM floorlog.chunk AS a"
+        " JOIN floorlog.chunk AS b USING (series_id, width, part)"
+        " WHERE a.slot < b.slot ORDER BY 3, 1, 2 LIMIT 1"
+    )
+    (low, high, series, width) = pairs[0]
+    place = f"WHERE series_id = {series} AND width = {width} AND slot ="
+    for old, new in ((low, -7), (high, low), (-7, high)):
+        written.run(f"UPDATE floorlog.chunk SET slot = {new} {place} {old}")
+    assert {one.where for one in verified(written).wrong} == {"chunk", "alarm"}
+    before, after = rebuild(written.dsn(), written.anchor, "")
+    assert (before.ok, after.ok) == (False, True)
