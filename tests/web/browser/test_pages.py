@@ -67,7 +67,8 @@ def answer(tab, act: str, device: str, reason: str) -> None:
     tab.evaluate(f"document.querySelector('[data-act={act}]').click()")
     tab.until("document.getElementById('ask').open")
     tab.evaluate(f"document.getElementById('ask-reason').value = {reason!r}")
-    tab.evaluate("document.getElementById('ask-do').click()")
+    tab.evaluate("document.getElementById('ask-reason').focus()")
+    tab.press("Enter")
 
 
 def test_an_alarm_is_acknowledged_shelved_and_returns(at, ringing, tab):

@@ -171,6 +171,9 @@ const TAKES = {
 };
 const possible = (name, states) => may && [...states].some(TAKES[name]);
 
+// Not a button of the form: Enter in a field means the other one.
+element("ask").querySelector("[data-close]").addEventListener("click", () => element("ask").close("cancel"));
+
 let may = true;
 session.then(({ role }) => { may = ["operator", "engineer", "admin"].includes(role); soon(); });
 

@@ -146,11 +146,13 @@ async function open(name) {
   element("again-for").hidden = !found.events.length;
   write(element("resend-fault"), "");
   const dialog = element("reject");
-  if (!dialog.open) { dialog.returnValue = "cancel"; dialog.showModal(); }
+  if (!dialog.open) { dialog.showModal(); }
 }
 
+// Not a button of the form: Enter in a field means the other one.
+element("reject").querySelector("[data-close]").addEventListener("click", () => element("reject").close());
+
 element("resend").addEventListener("submit", async (event) => {
-  if (event.submitter?.value !== "do") return;
   event.preventDefault();
   element("resend-do").disabled = true;
   write(element("resend-fault"), "");
