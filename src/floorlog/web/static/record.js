@@ -146,7 +146,7 @@ async function open(name) {
   element("again-for").hidden = !found.events.length;
   write(element("resend-fault"), "");
   const dialog = element("reject");
-  if (!dialog.open) { dialog.showModal(); }
+  if (!dialog.open) dialog.showModal();
 }
 
 // Not a button of the form: Enter in a field means the other one.
