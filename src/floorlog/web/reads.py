@@ -55,7 +55,8 @@ async def recent(call: Call) -> shape.Recent:
     """What series of numbers were lately, as this process saw it since it began."""
     sparks = call.services.feed.board.sparks
     rows = [
-        (at, one.ts, [float(f"{value:.4g}") for value in one.values]) for at, one in sparks.items()
+        shape.RecentSeries(at, one.ts, [float(f"{value:.4g}") for value in one.values])
+        for at, one in sparks.items()
     ]
     return shape.Recent(SPARK_US, rows)
 

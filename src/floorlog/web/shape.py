@@ -37,15 +37,22 @@ class LastValues(Struct, frozen=True):
     cache: str | None
 
 
+class RecentSeries(Struct, frozen=True):
+    """One series by its index: its newest value's time, and values, the oldest first."""
+
+    series: int
+    ts: int
+    values: list[float]
+
+
 class Recent(Struct, frozen=True):
     """What series of numbers were lately.
 
-    Rows: index of the series, time of the newest value, values at least `step_us` apart, the oldest
-    first, rounded to what a small picture shows.
+    Values are at least `step_us` apart, and rounded to what a small picture shows.
     """
 
     step_us: int
-    rows: list[tuple[int, int, list[float]]]
+    rows: list[RecentSeries]
 
 
 class Findings(Struct, frozen=True):

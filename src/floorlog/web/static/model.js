@@ -61,7 +61,7 @@ export class Model {
 
   // What the server saw before this page was opened.
   remember({ rows }) {
-    for (const [i, ts, values] of rows) this.sparks.set(i, { ts, values });
+    for (const { series, ts, values } of rows) this.sparks.set(series, { ts, values });
   }
 
   find(findings) {
