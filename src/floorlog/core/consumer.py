@@ -396,6 +396,8 @@ class Consumer:
         if batch.snapshot is not None:
             self.snapshot_clock_s, self.snapshot_number = batch.clock_s, batch.number
             self.snapshots += 1
+        elif self.snapshot_clock_s < 0:
+            self.snapshot_clock_s = batch.clock_s  # a shard's age begins with its first batch
         self._heard(reply)
         table = self.pipeline.table
         yield from self._ask(Publish(batch, table, self.pipeline.states))

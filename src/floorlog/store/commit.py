@@ -22,6 +22,7 @@ from floorlog.store.link import Connection
 from floorlog.store.open_row import rows_of
 from floorlog.store.outcome import CLIENT_ERRORS, judge
 from floorlog.store.queries import sql
+from floorlog.store.state import packed
 
 Hints = tuple[NDArray[np.int32], NDArray[np.int32]]
 UNSEEN = -(2**31)
@@ -95,7 +96,7 @@ class Committer:
                 {
                     "lease_id": batch.lease_id,
                     "number": batch.snapshot_number,
-                    "state": batch.snapshot,
+                    "state": packed(batch.snapshot),
                 },
             )
 

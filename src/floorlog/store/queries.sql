@@ -150,8 +150,8 @@ SELECT floorlog.make_months(2);
 -- ── taking over ───────────────────────────────────────────────────────────────────────────────
 
 -- :name lease_epoch
--- The epoch at which a lease is now.
-SELECT epoch FROM floorlog.lease WHERE lease_id = %(lease_id)s;
+-- The epoch at which a lease is now, and its last batch.
+SELECT epoch, number FROM floorlog.lease WHERE lease_id = %(lease_id)s;
 
 -- :name snapshots
 -- The stored states of these shards.

@@ -19,6 +19,7 @@ from floorlog.store import sealed
 from floorlog.store.link import Connection, transaction
 from floorlog.store.open_row import NOTHING, readings_of, sort
 from floorlog.store.queries import sql
+from floorlog.store.state import unpacked
 
 
 def known(rows: Iterable[tuple[Any, ...]]) -> tuple[KnownSeries, ...]:
@@ -34,15 +35,17 @@ def load(connection: Connection, lease: Lease) -> StoredState | Fenced:
     own = {"lease_id": lease.lease_id}
     with transaction(connection, "begin_snapshot"):
         connection.execute(sql("be_patient"))
-        epoch = connection.execute(sql("lease_epoch"), own, binary=True).fetchone()
-        if epoch is None or epoch[0] != lease.epoch:
+        held = connection.execute(sql("lease_epoch"), own, binary=True).fetchone()
+        if held is None or held[0] != lease.epoch:
             return Fenced()
         leases = [lease.lease_id, *lease.parents]
-        stored = connection.execute(sql("snapshots"), {"leases": leases}, binary=True).fetchall()
+        rows = connection.execute(sql("snapshots"), {"leases": leases}, binary=True).fetchall()
+        stored = [(who, number, unpacked(blob)) for who, number, blob in rows]
         mine = next(
             ((number, state) for who, number, state in stored if who == lease.lease_id), None
         )
-        tail = _tail(connection, lease.lease_id, mine[0] if mine else 0)
+        known_up_to = mine[0] if mine else 0
+        tail = _tail(connection, lease.lease_id, known_up_to) if held[1] > known_up_to else ()
         series = connection.execute(sql("all_series"), binary=True).fetchall()
         hashes = connection.execute(sql("key_hashes"), own, binary=True).fetchall()
         states = connection.execute(sql("states"), binary=True).fetchall()
@@ -103,6 +106,8 @@ def foreign(connection: Connection, lease_id: int, since: int) -> ForeignReading
     row = connection.execute(sql("lease_version"), {"lease_id": lease_id}, binary=True).fetchone()
     assert row is not None, "leases are never removed"
     version = row[0]
+    if version == since:
+        return ForeignReadings(NOTHING, version)
     rows = connection.execute(
         sql("foreign_rows"),
         {"lease_id": lease_id, "since": since, "version": version},

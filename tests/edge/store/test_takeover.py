@@ -1,9 +1,12 @@
 """Taking over: the snapshot, what came after it, and what children start from."""
 
+import pytest
+
 from floorlog.core.detect.aside import Aside
 from floorlog.core.protocol import Fenced, Load, Shard, Survey, Take
 from floorlog.core.reading import Anomaly
 from floorlog.core.series import hash_key
+from floorlog.errors import RecordError
 
 HALF = 2**127
 
@@ -21,6 +24,21 @@ def test_the_tail_begins_after_the_snapshot(record) -> None:
     record.commit(store, record.batch(lease, 5, snapshot=b"four", snapshot_number=4))
     state = store.load(Load(lease))
     assert (state.snapshot, [batch.number for batch in state.tail]) == (b"four", [5])
+
+
+def test_a_state_is_kept_small_and_one_that_was_kept_as_it_is_is_read(record) -> None:
+    """The server is given it compressed; a release before did not. A damaged one is named."""
+    store, lease = record.begin()
+    blob = bytes(range(100)) * 10_000
+    record.commit(store, record.batch(lease, 1, snapshot=blob, snapshot_number=0))
+    assert store.load(Load(lease)).snapshot == blob
+    ((size,),) = record.run("SELECT pg_column_size(state) FROM floorlog.shard_state")
+    assert size < len(blob) / 100
+    record.run("UPDATE floorlog.shard_state SET state = %s", blob)
+    assert store.load(Load(lease)).snapshot == blob
+    record.run("UPDATE floorlog.shard_state SET state = %s", b"\x28\xb5\x2f\xfd" + blob)
+    with pytest.raises(RecordError, match="cannot be unpacked"):
+        store.load(Load(lease))
 
 
 def test_a_batch_without_readings_is_part_of_the_tail(record) -> None:
