@@ -19,12 +19,16 @@ from meter import Subject
 from place import Place
 
 SIDES = ("worker", "floor")
+PARTS = ("catch-up", "live", "least", "idle")
+Rounds = dict[str, list[dict[str, Any]]]
 POLL_MS = 600  # between two reads at a shard's tip, on both sides
-WARM_SECONDS = 4
+WARM_SECONDS = 8  # the worker's start, to what the cache asks of the record, ends within
 IDLE_SECONDS = 15
 
 
-def start(place: Place, side: str, stream: str, *, follow: bool) -> Subject:
+def start(
+    place: Place, side: str, stream: str, *, follow: bool, more: Sequence[str] = ()
+) -> Subject:
     """Start one side on a stream."""
     environment = {**place.environment, "KINESIS_STREAM_NAME": stream}
     environment["FLOORLOG_POLL_MS"] = str(POLL_MS)
@@ -33,7 +37,7 @@ def start(place: Place, side: str, stream: str, *, follow: bool) -> Subject:
     else:
         floor = Path(__file__).with_name("floor.py")
         argv = [sys.executable, str(floor), stream, place.dsn]
-        argv += ["--follow", str(POLL_MS)] if follow else []
+        argv += ["--follow", str(POLL_MS), *more] if follow else []
     return Subject(argv, environment, place.directory / f"{side}.log")
 
 
@@ -100,6 +104,23 @@ def live(place: Place, side: str, stream: str, seconds: int) -> dict[str, Any]:
     }
 
 
+def live_least(place: Place, stream: str, seconds: int) -> dict[str, float]:
+    """What the floor costs without its rows: transactions that only move a checkpoint."""
+    place.fresh_record()
+    place.fresh_stream(stream)
+    subject = start(place, "floor", stream, follow=True, more=("--no-rows",))
+    send_live(place, stream, 0, WARM_SECONDS)
+    place.database.execute("CHECKPOINT")
+    before = place.postgres_seconds()
+    send_live(place, stream, WARM_SECONDS, seconds)
+    time.sleep(2 * POLL_MS / 1000)
+    cost = {"postgres": place.postgres_seconds() - before}
+    subject.stop()
+    subject.wait()
+    say(f"live, transactions without rows: {shown(cost)}")
+    return cost
+
+
 def send_live(place: Place, stream: str, first_s: int, seconds: int) -> workload.Workload:
     """Send whole seconds of the live profile in tenths, each at its time; returns what was sent."""
     begin = time.monotonic()
@@ -127,56 +148,96 @@ def idle(place: Place, stream: str) -> dict[str, float]:
     return {"cpu": 100 * cpu / IDLE_SECONDS, "postgres": 100 * postgres / IDLE_SECONDS}
 
 
-def measure(place: Place, rounds: int, seconds: int) -> dict[str, Any]:
-    """All rounds; the sides take turns in going first."""
-    work = workload.catch_up()
-    records = list(work.records())
-    caught: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    lived: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-    for number in range(rounds):
-        stream = f"bench-{number}"
-        place.fresh_stream(stream)
-        place.put(stream, records)
-        order = SIDES if number % 2 == 0 else SIDES[::-1]
-        for side in order:
-            caught[side].append(catch_up(place, side, stream, work))
-            say(f"round {number + 1} catch-up {side}: {shown(caught[side][-1])}")
-        place.kinesis.delete_stream(StreamName=stream)
+def rounds_of_catch_up(place: Place, rounds: int, readings: int) -> Rounds:
+    """Both sides read the same stream of so many readings, in turns who goes first."""
+    work = workload.catch_up(readings)
+    stream = f"filled-{readings}"
+    place.fresh_stream(stream)
+    place.put(stream, list(work.records()))
+    taken: Rounds = {side: [] for side in SIDES}
     for number in range(rounds):
         for side in SIDES if number % 2 == 0 else SIDES[::-1]:
-            lived[side].append(live(place, side, f"live-{number}-{side}", seconds))
-            say(f"round {number + 1} live {side}: {shown(lived[side][-1])}")
-    rest = idle(place, "idle")
-    say(f"idle worker: {shown(rest)}")
-    return summary(caught, lived, rest)
+            taken[side].append(catch_up(place, side, stream, work))
+            say(f"round {number + 1} of {readings:,} {side}: {shown(taken[side][-1])}")
+    place.kinesis.delete_stream(StreamName=stream)
+    return taken
 
 
-def summary(
-    caught: dict[str, list[dict[str, float]]],
-    lived: dict[str, list[dict[str, Any]]],
-    rest: dict[str, float],
-) -> dict[str, Any]:
-    """Medians of rounds; a ratio is the median of the rounds' ratios."""
-    worker, floor, ours, theirs = *caught.values(), *lived.values()
+def rounds_of_live(place: Place, rounds: int, seconds: int) -> Rounds:
+    """Each side follows a stream of its own, in turns who goes first."""
+    taken: Rounds = {side: [] for side in SIDES}
+    for number in range(rounds):
+        for side in SIDES if number % 2 == 0 else SIDES[::-1]:
+            taken[side].append(live(place, side, f"live-{number}-{side}", seconds))
+            say(f"round {number + 1} live {side}: {shown(taken[side][-1])}")
+    return taken
+
+
+def measure(place: Place, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The parts asked for: medians of rounds; a ratio is the median of the rounds' ratios."""
+    found: dict[str, Any] = {"rounds": chosen.rounds}
+    if "catch-up" in chosen.parts:
+        short = rounds_of_catch_up(place, chosen.rounds, workload.READINGS)
+        backlog = rounds_of_catch_up(place, chosen.rounds, workload.BACKLOG_READINGS)
+        found |= summary_of_catch_up(short, backlog)
+    if "live" in chosen.parts:
+        found |= summary_of_live(rounds_of_live(place, chosen.rounds, chosen.live_seconds))
+    if "least" in chosen.parts:
+        least = [live_least(place, f"least-{n}", chosen.live_seconds) for n in range(chosen.rounds)]
+        found["least_postgres_cpu_seconds_live"] = median(least, "postgres")
+    if "idle" in chosen.parts:
+        rest = idle(place, "idle")
+        found |= {
+            "idle_cpu_percent": round(rest["cpu"], 2),
+            "idle_postgres_cpu_percent": round(rest["postgres"], 2),
+        }
+    peaks = [found.pop(name) for name in ("pss_catch_up", "pss_live") if name in found]
+    return found | ({"pss_mib_max": max(peaks)} if peaks else {})
+
+
+def summary_of_catch_up(short: Rounds, backlog: Rounds) -> dict[str, Any]:
+    """The worker's own CPU from short rounds; PostgreSQL's from both lengths."""
+    worker, floor = short["worker"], short["floor"]
+    ours, theirs = backlog["worker"], backlog["floor"]
     return {
-        "rounds": len(worker),
         "worker_ratio": ratio(worker, floor, "cpu"),
-        "postgres_cpu_ratio": ratio(worker, floor, "postgres"),
-        "postgres_cpu_ratio_live": ratio(ours, theirs, "postgres"),
-        "worker_ratio_live": ratio(ours, theirs, "cpu"),
+        "worker_ratio_backlog": ratio(ours, theirs, "cpu"),
+        "postgres_cpu_ratio": ratio(ours, theirs, "postgres"),
+        "postgres_cpu_ratio_short": ratio(worker, floor, "postgres"),
         "worker_cpu_seconds_per_100k": median(worker, "cpu"),
         "floor_cpu_seconds_per_100k": median(floor, "cpu"),
-        "worker_postgres_cpu_seconds_per_100k": median(worker, "postgres"),
-        "floor_postgres_cpu_seconds_per_100k": median(floor, "postgres"),
-        "pss_mib_max": round(max(one["pss"] for one in worker + ours), 1),
-        "floor_pss_mib_max": round(max(one["pss"] for one in floor + theirs), 1),
+        "worker_cpu_seconds_per_100k_backlog": median(ours, "cpu"),
+        "floor_cpu_seconds_per_100k_backlog": median(theirs, "cpu"),
+        "worker_postgres_cpu_seconds_per_100k": median(ours, "postgres"),
+        "floor_postgres_cpu_seconds_per_100k": median(theirs, "postgres"),
+        "worker_postgres_cpu_seconds_per_100k_short": median(worker, "postgres"),
+        "floor_postgres_cpu_seconds_per_100k_short": median(floor, "postgres"),
+        "pss_catch_up": largest(worker + ours),
+        "floor_pss_mib_max": largest(floor + theirs),
+    }
+
+
+def summary_of_live(taken: Rounds) -> dict[str, Any]:
+    """Of the counted seconds."""
+    ours, theirs = taken["worker"], taken["floor"]
+    return {
+        "postgres_cpu_ratio_live": ratio(ours, theirs, "postgres"),
+        "worker_ratio_live": ratio(ours, theirs, "cpu"),
+        "worker_postgres_cpu_seconds_live": median(ours, "postgres"),
+        "floor_postgres_cpu_seconds_live": median(theirs, "postgres"),
+        "worker_cpu_seconds_live": median(ours, "cpu"),
+        "floor_cpu_seconds_live": median(theirs, "cpu"),
         "bytes_per_reading_live": median(ours, "bytes"),
         "floor_bytes_per_reading_live": median(theirs, "bytes"),
         "latency_ms_live": {name: median(ours, name) for name in ("p50", "p95", "max")},
         "floor_latency_ms_live": {name: median(theirs, name) for name in ("p50", "p95", "max")},
-        "idle_cpu_percent": round(rest["cpu"], 2),
-        "idle_postgres_cpu_percent": round(rest["postgres"], 2),
+        "pss_live": largest(ours),
     }
+
+
+def largest(rounds: Sequence[dict[str, float]]) -> float:
+    """The most memory of any round, MiB."""
+    return round(max(one["pss"] for one in rounds), 1)
 
 
 def median(rounds: Sequence[dict[str, float]], name: str) -> float:
@@ -208,9 +269,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--live-seconds", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
     with places.open_place() as place:
-        result = measure(place, chosen.rounds, chosen.live_seconds)
+        result = measure(place, chosen)
     if chosen.json:
         print(json.dumps(result))
     else:

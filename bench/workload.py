@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 READINGS = 100_000
+BACKLOG_READINGS = 540_000  # what the plant sends in ten minutes
 DEVICES = 300
 METRICS = (("temperature", "Cel", 71.0), ("pressure", "bar", 52.0), ("flow", "m3/h", 18.0))
 SERIES = DEVICES * len(METRICS)

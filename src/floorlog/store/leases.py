@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
@@ -20,6 +21,7 @@ from floorlog.store.link import Connection, transaction
 from floorlog.store.queries import sql
 from floorlog.store.splits import Splits
 
+Rows = psycopg.Cursor[tuple[Any, ...]]
 SURVEYS_BETWEEN_CHORES = 500
 SURVEYS_BETWEEN_LOOKS = 20  # for assets in several shards
 # Why a month may not be made now: its lock is not to be had, or a row of it came meanwhile.
@@ -40,22 +42,18 @@ class Desk:
     lease_s: float
     splits: Splits = field(default_factory=Splits)
     _surveys: int = 0
+    # The stream's number in this session; another may be to another record.
+    _known: tuple[Connection, int] | None = None
 
     def survey(self, connection: Connection, shards: Iterable[Shard]) -> Surveyed:
         """Give a sign of life, make leases for new shards, and list all leases."""
-        with transaction(connection):
-            stream_id, gone = self._stream(connection)
-            who = {"stream_id": stream_id, "worker": self.worker}
-            connection.execute(sql("say_alive"), who)
-            views = self._views(connection, stream_id)
-            known = {view.shard_id for view in views}
-            new = [shard for shard in shards if shard.shard_id not in known]
-            for shard in parents_first(new):
-                self._add(connection, stream_id, shard, gone=gone)
-            if new:
-                views = self._views(connection, stream_id)
-            since = {"stream_id": stream_id, "lease_s": float(self.lease_s)}
-            live = connection.execute(sql("live_workers"), since, binary=True).fetchall()
+        seen = None
+        if self._known is not None and self._known[0] is connection:
+            seen = self._look(connection, self._known[1])
+        if seen is None or not {shard.shard_id for shard in shards} <= {
+            view.shard_id for view in seen.leases
+        }:
+            seen = self._meet(connection, shards)
         if self._surveys % SURVEYS_BETWEEN_CHORES == 0:
             connection.execute(sql("forget_workers"))
             _make_months(connection)
@@ -63,7 +61,31 @@ class Desk:
         if self._surveys % SURVEYS_BETWEEN_LOOKS == 0:
             with suppress(psycopg.Error):  # it can wait for the next look, leases cannot
                 self.splits.look(connection)
-        return Surveyed(views, tuple(worker for (worker,) in live))
+        return seen
+
+    def _look(self, connection: Connection, stream_id: int) -> Surveyed:
+        """What every second asks, in one round trip: it costs the server half of what six do."""
+        self._known = None  # until it is answered: the record may be another
+        with connection.pipeline():
+            self._say_alive(connection, stream_id)
+            leases, live = self._ask(connection, stream_id)
+        self._known = (connection, stream_id)
+        return _surveyed(leases, live)
+
+    def _meet(self, connection: Connection, shards: Iterable[Shard]) -> Surveyed:
+        """The first survey of a session, and one that makes leases for new shards."""
+        with transaction(connection):
+            stream_id, gone = self._stream(connection)
+            self._say_alive(connection, stream_id)
+            seen = _surveyed(*self._ask(connection, stream_id))
+            known = {view.shard_id for view in seen.leases}
+            new = [shard for shard in shards if shard.shard_id not in known]
+            for shard in parents_first(new):
+                self._add(connection, stream_id, shard, gone=gone)
+            if new:
+                seen = _surveyed(*self._ask(connection, stream_id))
+        self._known = (connection, stream_id)
+        return seen
 
     def take(self, connection: Connection, lease_id: int) -> Lease | None:
         """Take the lease if it is free and all its parents ended; a child inherits its series."""
@@ -168,14 +190,15 @@ class Desk:
         assert row is not None, "inserted in this transaction, or by another"
         return row[0], row[1]
 
-    def _views(self, connection: Connection, stream_id: int) -> tuple[LeaseView, ...]:
-        rows = connection.execute(
-            sql("leases_of_stream"), {"stream_id": stream_id}, binary=True
-        ).fetchall()
-        return tuple(
-            LeaseView(lease_id, shard_id, tuple(parents.tolist()), owner, wanted_by, left, ended)
-            for lease_id, shard_id, parents, owner, wanted_by, left, ended in rows
-        )
+    def _say_alive(self, connection: Connection, stream_id: int) -> None:
+        connection.execute(sql("say_alive"), {"stream_id": stream_id, "worker": self.worker})
+
+    def _ask(self, connection: Connection, stream_id: int) -> tuple[Rows, Rows]:
+        """All leases, and the workers that live."""
+        stream = {"stream_id": stream_id}
+        leases = connection.execute(sql("leases_of_stream"), stream, binary=True)
+        since = {**stream, "lease_s": float(self.lease_s)}
+        return leases, connection.execute(sql("live_workers"), since, binary=True)
 
     def _add(self, connection: Connection, stream_id: int, shard: Shard, *, gone: bool) -> None:
         connection.execute(
@@ -189,6 +212,14 @@ class Desk:
                 "gone": gone,
             },
         )
+
+
+def _surveyed(leases: Rows, live: Rows) -> Surveyed:
+    views = tuple(
+        LeaseView(lease_id, shard_id, tuple(parents.tolist()), owner, wanted_by, left, ended)
+        for lease_id, shard_id, parents, owner, wanted_by, left, ended in leases
+    )
+    return Surveyed(views, tuple(worker for (worker,) in live))
 
 
 def parents_first(shards: Iterable[Shard]) -> list[Shard]:

@@ -234,20 +234,22 @@ FROM floorlog.series AS s JOIN floorlog.series_home AS h USING (series_id)
 WHERE s.series_id = ANY (%(series)s) ORDER BY s.series_id;
 
 -- :name add_series
--- Numbers and homes for series at first sight, as far as the record takes more.
-WITH asked AS (
-    SELECT * FROM unnest(%(devices)s::text[], %(metrics)s::text[], %(kinds)s::int2[], %(units)s::text[],
-        %(hashes)s::numeric[]) WITH ORDINALITY AS given (device, metric, kind, unit, key_hash, place)
-    WHERE NOT EXISTS (SELECT FROM floorlog.series AS s WHERE s.device = given.device AND s.metric = given.metric)
-    ORDER BY place LIMIT greatest(0, %(series_max)s - (SELECT count(*) FROM floorlog.series))
-), made AS (
-    INSERT INTO floorlog.series (device, metric, kind, unit)
-    SELECT device, metric, kind, unit FROM asked ORDER BY place
-    RETURNING series_id, device, metric
-)
-INSERT INTO floorlog.series_home (series_id, lease_id, key_hash)
-SELECT made.series_id, %(lease_id)s, asked.key_hash FROM made JOIN asked USING (device, metric)
+-- Numbers for series at first sight, as far as the record takes more.
+INSERT INTO floorlog.series (device, metric, kind, unit)
+SELECT device, metric, kind, unit
+FROM unnest(%(devices)s::text[], %(metrics)s::text[], %(kinds)s::int2[], %(units)s::text[])
+    WITH ORDINALITY AS given (device, metric, kind, unit, place)
+WHERE NOT EXISTS (SELECT FROM floorlog.series AS s WHERE s.device = given.device AND s.metric = given.metric)
+ORDER BY place LIMIT greatest(0, %(series_max)s - (SELECT count(*) FROM floorlog.series))
 RETURNING series_id;
+
+-- :name add_homes
+-- Homes for series that were just numbered.
+INSERT INTO floorlog.series_home (series_id, lease_id, key_hash)
+SELECT s.series_id, %(lease_id)s, given.key_hash
+FROM unnest(%(devices)s::text[], %(metrics)s::text[], %(hashes)s::numeric[]) AS given (device, metric, key_hash)
+JOIN floorlog.series AS s USING (device, metric)
+WHERE s.series_id = ANY (%(fresh)s);
 
 -- :name rekey_series
 -- Keep the hash of the last partition key of series homed here.

@@ -32,9 +32,21 @@ def register(connection: Connection, command: Register, series_max: int) -> Regi
         connection.execute(sql("lock_names"))
         connection.execute(sql("join_by_hash"))
         connection.execute(sql("rekey_series"), asked)
-        fresh = connection.execute(sql("add_series"), asked, binary=True).fetchall()
+        made = connection.execute(sql("add_series"), asked, binary=True).fetchall()
+        fresh = [series_id for (series_id,) in made]
+        if fresh:
+            # Two statements: joined in the one that makes them, all were compared with all.
+            numbers = {"fresh": np.array(fresh, np.int32)}
+            connection.execute(sql("add_homes"), {**asked, **numbers})
         series = connection.execute(sql("known_names"), asked, binary=True).fetchall()
-        names = {"names": list(command.states)}
-        connection.execute(sql("add_states"), names)
-        states = connection.execute(sql("states_named"), names, binary=True).fetchall()
-    return Registered(known(series), frozenset(one for (one,) in fresh), dict(states))
+        states = _states(connection, command.states)
+    return Registered(known(series), frozenset(fresh), states)
+
+
+def _states(connection: Connection, names: tuple[str, ...]) -> dict[str, int]:
+    """The codes of state names, made for those that are new."""
+    if not names:
+        return {}
+    asked = {"names": list(names)}
+    connection.execute(sql("add_states"), asked)
+    return dict(connection.execute(sql("states_named"), asked, binary=True).fetchall())

@@ -31,6 +31,30 @@ LOW = Shard("low", ("parent",), 0, HALF - 1)
 HIGH = Shard("high", ("parent",), HALF, 2 * HALF - 1)
 
 
+def test_a_survey_says_alive_each_time_and_sees_a_shard_that_came(record) -> None:
+    """Also from the second on, which ask for everything at once."""
+    ann = record.store("ann")
+    for count in (2, 2, 2, 3):
+        record.run("UPDATE floorlog.worker SET seen_at = '2026-01-01'")
+        seen = ann.survey(Survey(record.shards(count)))
+        assert isinstance(seen, Surveyed)
+        assert (len(seen.leases), seen.workers) == (count, ("ann",))
+
+
+def test_a_survey_that_failed_asks_anew_what_the_stream_is(record) -> None:
+    """The record may be another: what was put back can number its streams otherwise."""
+    ann = record.store("ann")
+    for _ in range(2):
+        ann.survey(Survey(record.shards(1)))
+    record.run("DELETE FROM floorlog.worker")
+    record.run("DELETE FROM floorlog.lease")
+    record.run("DELETE FROM floorlog.stream")
+    assert isinstance(ann.survey(Survey(record.shards(1))), Failed)
+    seen = ann.survey(Survey(record.shards(1)))
+    assert isinstance(seen, Surveyed)
+    assert (len(seen.leases), seen.workers) == (1, ("ann",))
+
+
 def test_a_survey_makes_a_lease_for_every_shard_once(record) -> None:
     """However often and by however many workers surveyed: one lease a shard, all workers seen."""
     ann, bob = record.store("ann"), record.store("bob")

@@ -3,6 +3,24 @@
 from floorlog.core.protocol import Survey
 from floorlog.store.migrate import KEEPER, OPERATOR, READER, WRITER
 
+AS_THEY_ARE = """
+SELECT count(*), count(*) FILTER (WHERE a.attstorage = 'e') FROM pg_attribute AS a
+JOIN pg_inherits AS i ON i.inhrelid = a.attrelid
+WHERE i.inhparent = 'floorlog.open_row'::regclass AND a.attname = 'value'
+"""
+
+
+def test_months_to_come_keep_values_as_they_are(record) -> None:
+    """A partition does not take over by itself how its parent stores a column."""
+    (before,) = record.run(AS_THEY_ARE)
+    record.run("BEGIN")
+    try:
+        record.run("SELECT floorlog.make_months(12)")
+        (after,) = record.run(AS_THEY_ARE)
+    finally:
+        record.run("ROLLBACK")
+    assert before[0] == before[1] < after[0] == after[1]
+
 
 def test_a_long_reader_at_a_month_s_turn_keeps_no_worker_out(record) -> None:
     """The month is made later; until then its rows have the DEFAULT partition."""
