@@ -393,11 +393,9 @@ class Consumer:
         self.cursor.passed(batch.counts.records, batch.sequence, batch.read_at)
         self.number = batch.number
         self.doubtful = False
-        if batch.snapshot is not None:
+        if batch.snapshot is not None or self.snapshot_clock_s < 0:  # its age: from its first batch
             self.snapshot_clock_s, self.snapshot_number = batch.clock_s, batch.number
-            self.snapshots += 1
-        elif self.snapshot_clock_s < 0:
-            self.snapshot_clock_s = batch.clock_s  # a shard's age begins with its first batch
+            self.snapshots += batch.snapshot is not None
         self._heard(reply)
         table = self.pipeline.table
         yield from self._ask(Publish(batch, table, self.pipeline.states))
