@@ -84,6 +84,7 @@ class Keeper:
         self._sealer: Sealer | None = None
         self._alarm_budget = alarm_budget
         self._budgeter: Budgeter | None = None
+        self._is_ungrouped = False
         self._seal_at = self._rest_until = float("-inf")
         self._publisher = Publisher(anchor, signer, stamp, keys)
         self._anchored_at = float("-inf")
@@ -116,10 +117,9 @@ class Keeper:
         if self._publisher.is_behind:
             self._sign(sequencer)
         added = sequencer.step()
-        if self._budgeter is not None:
-            self._budgeter.step(sequencer.tree.size)
         if time.monotonic() - self._anchored_at >= self._anchor_s:
             self._sign(sequencer)
+        self._group(sequencer.tree.size)
         if added >= LEAVES_MAX:
             return BUSY_SECONDS
         now_s = time.monotonic()
@@ -152,6 +152,19 @@ class Keeper:
             while sequencer.step() >= LEAVES_MAX:
                 pass
             self._sign(sequencer)
+
+    def _group(self, size: int) -> None:
+        """A round of the alarm budget; where it fails, the log is anchored all the same."""
+        if self._budgeter is None:
+            return
+        try:
+            self._budgeter.step(size)
+        except Exception:
+            if not self._is_ungrouped:
+                log.exception("alarms of a storm are not grouped; tried again each round")
+            self._is_ungrouped = True
+        else:
+            self._is_ungrouped = False
 
     def _tell(self) -> None:
         """Say once a minute for how long there has been something that is not anchored.

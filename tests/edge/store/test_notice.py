@@ -3,10 +3,12 @@
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from floorlog.alert.notice import Undelivered
@@ -16,7 +18,9 @@ from floorlog.alert.webhook import Webhook
 from floorlog.core.alarm import Event
 from floorlog.core.reading import Anomaly
 from floorlog.errors import ServiceError
+from floorlog.record.budget import Budgeter
 from floorlog.record.notices import Outbox
+from floorlog.record.sequence import Sequencer
 from floorlog.store.alarms import Alarms
 from floorlog.store.migrate import KEEPER, OPERATOR, READER, WRITER
 
@@ -119,6 +123,23 @@ def test_routes_decide_by_channel(plant, box):
         ("other", "not routed", 0), ("other", "waiting", 0),
         ("shift", "waiting", 0), ("shift", "waiting", 0),
     ]  # fmt: skip
+
+
+def test_what_the_budget_grouped_is_held(plant, box):
+    """A ring waits for its round; what is grouped then is not told, the others are."""
+    with psycopg.connect(plant.record.dsn(KEEPER), autocommit=True) as connection:
+        log, budgeter = Sequencer(connection), Budgeter(connection, 10)
+        log.step()
+        budgeter.step(log.tree.size)
+        plant.find(*(f"part-{n}" for n in range(8)))
+        shift = box("shift")
+        assert shift.waiting() == []
+        assert plant.states() == []
+        log.step()
+        budgeter.step(log.tree.size)
+        told = [one.notice.detector for one in shift.waiting()]
+    assert told == [f"part-{n}" for n in range(5)]  # an asset's places
+    assert Counter(state for _, state, _ in plant.states()) == {"waiting": 5, "held": 3}
 
 
 def test_a_settled_notice_stays_so(plant, box):

@@ -295,3 +295,26 @@ def test_an_entry_is_anchored_in_time_beside_the_longest_steps(written, monkeypa
     keeper._link.close()
     assert {"seal", "expire"} == set(steps)
     assert max(ages) <= LATE_SECONDS
+
+
+def test_a_budget_that_fails_keeps_nothing_from_being_anchored(written, caplog) -> None:
+    """It is said once, and tried again each round."""
+
+    class Broken:
+        rounds = 0
+
+        def step(self, _size: int) -> bool:
+            self.rounds += 1
+            raise psycopg.errors.DeadlockDetected("each waits for the other")
+
+    keeper = written.keeper()
+    lead(keeper)
+    keeper._budgeter = broken = Broken()
+    for n in range(3):
+        before = written.anchor.sizes()
+        more(written, f"shard-{90 + n}")
+        lead(keeper)
+        assert max(written.anchor.sizes()) > max(before)
+    assert broken.rounds >= 3
+    assert caplog.text.count("not grouped") == 1
+    keeper._link.close()
