@@ -17,10 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from detection import blind, faults, feed, load, nab_score, onset, sets, storm
 from detection.feed import Found
 from detection.sets import Recording
-from floorlog.core.detect import ASSET_SHIFT, VIEWS
+from floorlog.core.detect import TOGETHER, VIEWS
 from floorlog.core.detect.learned import NOTE, Learned
 
-SCORED = {ASSET_SHIFT.name, *(view.name for view in VIEWS)}
+SCORED = {each.name for each in (*TOGETHER, *VIEWS)}
 """What is scored: findings on the learned scale, and of assets; not silence and rules."""
 STEPS = (100, 200, 300, 400, 600, 800, 1200)
 SWEEP = (0.9, 1.2, 1.6)

@@ -1,6 +1,7 @@
 """The detectors: one file each, one line each in this registry."""
 
 from floorlog.core.detect.asset_shift import AssetShift
+from floorlog.core.detect.correlation import BrokenCorrelation
 from floorlog.core.detect.detector import Detector
 from floorlog.core.detect.deviation import Deviation
 from floorlog.core.detect.flat_line import FlatLine
@@ -35,8 +36,15 @@ SILENCE = Silence()
 ASSET_SHIFT = AssetShift()
 """Judges the sensors of an asset together, by what the learned detector says of each."""
 
+BROKEN_CORRELATION = BrokenCorrelation()
+"""Judges pairs of sensors of an asset, by the same."""
+
+TOGETHER: tuple[AssetShift | BrokenCorrelation, ...] = (ASSET_SHIFT, BROKEN_CORRELATION)
+"""What judges the sensors of an asset together."""
+
 RANKED = frozenset(
-    {"lolo", "lo", "hi", "hihi", SILENCE.name, ASSET_SHIFT.name}
+    {"lolo", "lo", "hi", "hihi", SILENCE.name}
+    | {each.name for each in TOGETHER}
     | {each.name for each in DETECTORS}
     | {view.name for view in VIEWS}
 )
@@ -53,7 +61,8 @@ def describe() -> str:
             "`set_aside:` with its name says; readings are stored all the same."
         ),
     ]
-    every: list[Detector | Silence | AssetShift] = [*DETECTORS, SILENCE, ASSET_SHIFT]
+    every: list[Detector | Silence | AssetShift | BrokenCorrelation]
+    every = [*DETECTORS, SILENCE, *TOGETHER]
     for detector in sorted(every, key=lambda each: each.name):
         severity = ("low", "medium", "high")[detector.severity - 1]
         lines += [

@@ -28,8 +28,8 @@ MEMBERS_MIN = 3
 """An asset of fewer number series is judged by series alone; what is open there still ends."""
 TOP = ((1, 5.5), (2, 4.5))
 """So many sensors, this far on average: a finding begins."""
-STAY = 3.0
-"""It goes on while any sensor is this far."""
+STAY = 2.5
+"""It goes on while any sensor is this far: until windows are taken in again."""
 OFF_DELAY_S = 40.0
 AGE_S_MAX = 3600
 """What a series said longer ago does not count."""
@@ -75,9 +75,9 @@ class AssetShift:
     against 64 windows before, in the windows' scales. The asset is judged as each arrival second
     has passed, by the newest distance of each of its sensors: the farthest by 5.5 scales, or the
     two farthest by 4.5 on average. One finding names the sensor that led, and goes on until all
-    are within 3 scales for 40 s, or nothing was heard of the asset for an hour, or an operator said
-    that what the sensor does is normal. In history, where hours arrive in a second, only the state
-    at the end of each arrival second is seen. Score: the farthest distance.
+    are within 2.5 scales for 40 s, or nothing was heard of the asset for an hour, or an operator
+    said that what the sensor does is normal. In history, where hours arrive in a second, only the
+    state at the end of each arrival second is seen. Score: the farthest distance.
     Source: two-window change detection (Kifer, Ben-David and Gehrke, VLDB 2004), top-k over an
     asset's sensors.
     """

@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core.detect import (
-    ASSET_SHIFT,
     DETECTORS,
     SILENCE,
+    TOGETHER,
     acceptance,
     asset_shift,
     cadence,
     context,
+    correlation,
     hold,
     severity,
 )
 from floorlog.core.detect.arrivals import Arrivals
-from floorlog.core.detect.asset_shift import Levels, Members
+from floorlog.core.detect.asset_shift import AssetShift, Levels, Members
 from floorlog.core.detect.cells import Cells
+from floorlog.core.detect.correlation import BrokenCorrelation
 from floorlog.core.detect.detector import (
     NEVER,
     VALUE_MAX,
@@ -83,7 +85,10 @@ class Panel:
             self._silence.name: (self._silence.version, self._silence.memory),
         }
         if any(isinstance(detector, Learned) for detector in self._detectors):
-            sections[ASSET_SHIFT.name] = (ASSET_SHIFT.version, asset_shift.FIELDS)
+            for each, fields in zip(
+                TOGETHER, (asset_shift.FIELDS, correlation.FIELDS), strict=True
+            ):
+                sections[each.name] = (each.version, fields)
         for detector in self._detectors:
             sections[detector.name] = (detector.version, detector.memory)
             held = {**hold.FIELDS, **(hold.PART if detector.parts else {})}
@@ -148,14 +153,13 @@ class Panel:
     def deadline_s(self, rules: Rules | None = None) -> int | None:
         """The next clock second at which a tick may reveal something; None = no tick is needed."""
         with np.errstate(all="ignore"):
-            due = self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)
-            if ASSET_SHIFT.name not in self._cells.sections:
-                return due
+            due = [self._silence.deadline_s(self._cells.columns("silence"), self._clock_s)]
             rules = rules or Rules.empty(0)
             members = Members.of(rules.asset, rules.series, len(self))
-            memory = self._cells.columns(ASSET_SHIFT.name)
-            other = ASSET_SHIFT.deadline_s(memory, members, self._clock_s)
-        return due if other is None else other if due is None else min(due, other)
+            for each in self._together():
+                memory = self._cells.columns(each.name)
+                due.append(each.deadline_s(memory, members, self._clock_s))
+        return min((second for second in due if second is not None), default=None)
 
     def ready(self) -> Flags:
         """Of which series the detectors of numbers have learned enough, by row."""
@@ -386,15 +390,21 @@ class Panel:
         """Judge the assets of every arrival second that has passed."""
         levels_of, self._levels = self._levels, []
         accepted, self._accepted = self._accepted, {}
-        if ASSET_SHIFT.name not in self._cells.sections or ASSET_SHIFT.name in self._without:
-            return
-        self.asking = ASSET_SHIFT.name
-        memory = self._cells.columns(ASSET_SHIFT.name)
         members = Members.of(rules.asset, rules.series, len(self))
-        for levels in levels_of or (NO_LEVELS,):
-            found.extend(ASSET_SHIFT.follow(memory, levels, members, self._clock_s, accepted))
-            accepted = {}
+        for each in self._together():
+            if each.name in self._without:
+                continue
+            self.asking = each.name
+            memory = self._cells.columns(each.name)
+            first = accepted
+            for levels in levels_of or (NO_LEVELS,):
+                found.extend(each.follow(memory, levels, members, self._clock_s, first))
+                first = {}
         self.asking = WHOLE
+
+    def _together(self) -> list[AssetShift | BrokenCorrelation]:
+        """What judges the sensors of an asset together, where the learned detector is there."""
+        return [each for each in TOGETHER if each.name in self._cells.sections]
 
     def _tick(self, gone: Places, rules: Rules, found: list[Anomaly]) -> None:
         """What the clock reveals; findings of series that fell silent end."""
