@@ -11,6 +11,8 @@ from floorlog.core.detect.rounds import Places
 from floorlog.core.reading import Anomaly
 from floorlog.core.rules import Rules
 
+STATES = ":states"
+"""What a learned detector remembers of single states of the equipment is a section of its own."""
 REASON = "accepted as normal by an operator"
 
 
@@ -35,7 +37,9 @@ def accept(
     for detector in detectors:
         if detector.learned and len(rows):
             found.extend(_end(detector, cells, rows))
-            cells.clear(detector.name, rows)
+            for name in (detector.name, detector.name + STATES):
+                if name in cells.sections:
+                    cells.clear(name, rows)
     return found, rows
 
 

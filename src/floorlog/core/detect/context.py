@@ -34,6 +34,7 @@ class Context:
     """Per reading of a batch."""
 
     setpoint: Floats | None  # NaN where none is known; None = no series follows one
+    mode: Floats | None  # code of the equipment's state; as the set-point
     suppressed: Flags | None  # the equipment is in a state in which no finding begins; None = none
     excluded: Flags | None  # an operator said that it does not count; None = none
 
@@ -41,6 +42,7 @@ class Context:
         """That of these readings."""
         return Context(
             None if self.setpoint is None else self.setpoint[which],
+            None if self.mode is None else self.mode[which],
             None if self.suppressed is None else self.suppressed[which],
             None if self.excluded is None else self.excluded[which],
         )
@@ -66,6 +68,7 @@ class Asked:
     modes: Times  # row and code of what suppresses, as one sorted number each
     spans: dict[int, tuple[tuple[int, int], ...]]
     has_setpoints: bool
+    has_modes: bool
 
 
 def _either(one: Flags | None, two: Flags | None) -> Flags | None:
@@ -85,6 +88,7 @@ def prepare(rules: Rules) -> Asked | None:
         np.array(sorted(keys), np.int64),
         rules.excluded,
         bool((rules.setpoint_row != NONE).any()),
+        bool((rules.mode_row != NONE).any()),
     )
 
 
@@ -102,13 +106,14 @@ def look(
     setpoint = None
     if asked.has_setpoints:
         setpoint = known.at(rules.setpoint_row[row], readings, old)
-    suppressed = None
-    if len(asked.modes):
+    suppressed = mode = None
+    if asked.has_modes:
         mode = known.at(rules.mode_row[row], readings, old)
+    if len(asked.modes) and mode is not None:
         suppressed = _suppressed(memory, readings, row, usable, mode, rules, asked)
     known.remember()
     excluded = _excluded(row, readings.ts, asked) if asked.spans else None
-    return Context(setpoint, suppressed, excluded)
+    return Context(setpoint, mode, suppressed, excluded)
 
 
 class _Known:

@@ -36,6 +36,7 @@ class Sample:
     paused: Flags  # came after a pause that is long for this series
     arrival_s: Times  # the shard's clock at arrival
     setpoint: Floats | None = None  # of the series that holds it; NaN = none is known
+    mode: Floats | None = None  # code of the equipment's state; NaN = none is known
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from floorlog.core.detect import block as gathering
 from floorlog.core.detect import calibrate
+from floorlog.core.detect.acceptance import STATES
 from floorlog.core.detect.block import Block
 from floorlog.core.detect.blocks import SIZE, Blocks
 from floorlog.core.detect.blocks import Part as Round
@@ -139,6 +140,11 @@ class Learned(Detector):
             fields |= {f"{view.name}.{field}": kind for field, kind in view.memory.items()}
             fields |= {_tail(view.name, field): kind for field, kind in calibrate.FIELDS.items()}
         self.memory = fields  # type: ignore[misc]  # as its views need
+        self.states = {
+            f"{view.name}.{field}": kind
+            for view in self.views
+            for field, kind in getattr(view, "by_state", {}).items()
+        }
         self._lasting = [at for at, view in enumerate(self.views) if view.lasting]
         self.leveller = next((name for name in self.parts if name == "shift"), None)
         self._single = self.parts.index("spike") if "spike" in self.parts else None
@@ -152,6 +158,7 @@ class Learned(Detector):
         blocks = Blocks(rounds, None if frozen is None else ~frozen, phase)
         rows = rounds.rows[blocks.who]
         grid = cells.take(self.name, rows)
+        aside = _Aside(self.name + STATES, rows, cells, sample.mode is not None)
         answer = _Answer(sample, len(self.views))
         if frozen is not None:
             answer.stay |= frozen
@@ -159,7 +166,7 @@ class Learned(Detector):
         for now, part in blocks.parts():
             if now != size:
                 size = now
-                memory = section.views(grid[:, :size])
+                memory = section.views(grid[:, :size]) | aside.views(slice(size))
             far = gathering.add(sample, part, memory)
             self._glance(part, far, memory, answer)
             ended = np.flatnonzero(part.offset == SIZE - 1)
@@ -169,10 +176,14 @@ class Learned(Detector):
                 at[rank] = place
                 self._end(sample, at, memory, answer)
             elif len(ended):
-                some = grid[:, rank]
-                self._end(sample, place, section.views(some), answer)
+                some, more = grid[:, rank], aside.part(rank)
+                self._end(
+                    sample, place, section.views(some) | aside.views(slice(None), more), answer
+                )
                 grid[:, rank] = some
+                aside.back(rank, more)
         cells.put(self.name, rows, grid)
+        aside.put()
         return answer.verdict()
 
     def judge(self, sample: Sample, memory: Memory, asked: object) -> Verdict:  # noqa: ARG002 - as declared
@@ -252,14 +263,15 @@ class Learned(Detector):
         """Blocks end: what each view says, which says the most, and what is learned of them."""
         anew = memory["anew"] > 0.0
         gate = np.where(memory["held"] > 0.0, GATE, 1.0)
-        block = gathering.settle(memory, sample.ts[place], anew, gate)
+        mode = None if sample.mode is None else sample.mode[place]
+        block = gathering.settle(memory, sample.ts[place], anew, gate, mode)
         lowered = memory["raised"] - block.elapsed_s * (RAISE / RAISE_S)
         np.maximum(lowered, 0.0, out=memory["raised"])
         top = np.full(len(place), -SCORE_MAX)
         lead, expected = np.zeros(len(place), np.int8), block.level
         levels: dict[int, Floats] = {}
         for which, view in enumerate(self.views):
-            mine = {field: memory[f"{view.name}.{field}"] for field in view.memory}
+            mine = _fields(view, memory, stated=mode is not None)
             stat, wanted, new = view.measure(block, mine)
             tail = {field: memory[_tail(view.name, field)] for field in calibrate.FIELDS}
             light = which == self._single
@@ -338,6 +350,35 @@ def _least(memory: Memory, threshold: float) -> Floats:
     return np.maximum(threshold, TAIL - memory["day"])
 
 
+class _Aside:
+    """What is remembered of single states of the equipment, where the batch knows of any."""
+
+    def __init__(self, name: str, rows: Places, cells: Cells, asked: bool) -> None:
+        self.name, self.rows, self.cells = name, rows, cells
+        self.asked = asked and name in cells.sections
+        self.grid = cells.take(name, rows) if self.asked else np.zeros((0, len(rows)))
+
+    def views(self, which: slice, grid: Floats | None = None) -> Memory:
+        """Its fields as columns, of some of the rows."""
+        if not self.asked:
+            return {}
+        whole = self.grid if grid is None else grid
+        return self.cells.sections[self.name].views(whole[:, which])
+
+    def part(self, rank: Places) -> Floats:
+        """A copy of some of the rows' columns."""
+        return self.grid[:, rank]
+
+    def back(self, rank: Places, grid: Floats) -> None:
+        """Take such a copy back."""
+        self.grid[:, rank] = grid
+
+    def put(self) -> None:
+        """Write all back."""
+        if self.asked:
+            self.cells.put(self.name, self.rows, self.grid)
+
+
 class _Answer:
     """The verdict on a batch's readings, filled round by round."""
 
@@ -365,6 +406,12 @@ class _Answer:
             self.on, self.score, self.expected, stay=self.stay, part=self.part, shares=self.scores,
             levels=self.levels,
         )  # fmt: skip
+
+
+def _fields(view: View, memory: Memory, *, stated: bool) -> Memory:
+    """What a view remembers, of single states of the equipment too where any is known."""
+    names = [*view.memory, *(getattr(view, "by_state", ()) if stated else ())]
+    return {field: memory[f"{view.name}.{field}"] for field in names}
 
 
 def _tail(view: str, field: str) -> str:

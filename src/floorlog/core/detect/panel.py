@@ -91,6 +91,8 @@ class Panel:
                 sections[each.name] = (each.version, fields)
         for detector in self._detectors:
             sections[detector.name] = (detector.version, detector.memory)
+            if isinstance(detector, Learned) and detector.states:
+                sections[detector.name + acceptance.STATES] = (detector.version, detector.states)
             held = {**hold.FIELDS, **(hold.PART if detector.parts else {})}
             sections[detector.name + HELD] = (detector.version, held)
         self._cells = Cells(sections)
@@ -332,7 +334,10 @@ class Panel:
         arrival_s = readings.arrival_s[which]
         around = None if around is None else around.take(which)
         setpoint = None if around is None else around.setpoint
-        sample = Sample(row, ts, value, previous, elapsed_s, change, paused, arrival_s, setpoint)
+        mode = None if around is None else around.mode
+        sample = Sample(
+            row, ts, value, previous, elapsed_s, change, paused, arrival_s, setpoint, mode
+        )
         breaks = None if broken is None else broken[which]
         return hold.Work(rounds, which, sample, raw, before_ts, before, breaks, around)
 
