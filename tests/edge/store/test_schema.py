@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 from floorlog.errors import RecordError, ServiceError
+from floorlog.record.check_schema import check_schema
+from floorlog.record.finding import Findings
 from floorlog.store import migrate as migrating
 from floorlog.store.migrate import (
     KEEPER,
@@ -103,6 +105,15 @@ def test_schema_sql_is_the_sum_of_the_migrations(server, empty) -> None:
     assert len(whole) > 300
     assert whole - summed == set()
     assert {row for row in summed - whole if "schema_migration" not in repr(row)} == set()
+
+
+def test_verification_knows_the_schema(server, empty) -> None:
+    """A migrated database shows what it stores by this release's views and functions alone."""
+    migrate(server.dsn(database=empty), passwords=server.passwords)
+    findings = Findings()
+    with psycopg.connect(server.dsn(READER, empty), autocommit=True) as connection:
+        check_schema(connection, findings)
+    assert findings.wrong == []
 
 
 def test_a_second_migration_has_nothing_to_do(server, empty) -> None:
