@@ -153,6 +153,7 @@ def test_jobs_are_bounded_and_ended(monkeypatch, tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_who_began_it():
     """When its orders break off, the process of an errand does not go on by itself."""
     begun, asked = os.pipe()
