@@ -90,14 +90,29 @@ def test_values_move_in_place_and_go_stale(plant, page, shop, tab):
     tab.until("window.kept.textContent.includes('66.6')")
     assert tab.evaluate("window.kept.isConnected")
     assert not tab.evaluate("'stale' in window.kept.querySelectorAll('.row')[1].dataset")
-    plant.commit([(row, now_us() + 11_000_000, 67.0)])  # far enough from the one before to be drawn
-    tab.until("window.kept.querySelectorAll('.spark polyline').length === 1")
     # The clock of the page's model goes on by two minutes, and nothing comes.
     tab.evaluate("(() => { const now = Date.now; Date.now = () => now() + 120000; })()")
     tab.evaluate("1")
     page.feed._send = lambda *_: None
     tab.until("'stale' in window.kept.querySelectorAll('.row')[1].dataset")
     assert "stale" in tab.evaluate("window.kept.querySelector('.badge:not([hidden])').textContent")
+
+
+def test_the_last_minutes_are_a_line(plant, page, shop, tab):
+    """Values far enough apart are drawn beside the band, as they come and for who comes later."""
+    plant.register([SeriesKey("spark", "level", Kind.NUMBER, "bar", "spark")])
+    row = plant.table.index["spark", "level"]
+    plant.commit([(row, now_us() - 40_000_000, 3.0)])
+    tab.open(shop + "/")
+    tab.until(f"{tile('spark')}")
+    drawn = f"{tile('spark')}?.querySelector('.spark polyline')?.getAttribute('points')"
+    assert not tab.evaluate(drawn)
+    plant.commit([(row, now_us() - 20_000_000, 4.0)])
+    tab.until(f"{drawn}.split(' ').length === 2")
+    tab.open("about:blank")
+    tab.open(shop + "/")
+    tab.until(f"{drawn}?.split(' ').length === 2")
+    assert tab.faults() == []
 
 
 def test_a_dead_feed_is_said(page, shop, tab):
