@@ -77,7 +77,10 @@ def test_an_acceptance_ends_the_finding_and_replays() -> None:
     """From every snapshot, with the batches after it, comes the state of the uninterrupted run."""
     pipeline, found, tail, dumps = run(accept_at=22)
     (ended,) = [event for event in found if REASON in event.reason]
-    assert ended.reason == f"m of d (bar): {REASON} [{ended.detector}, model 1]"
+    assert (
+        ended.reason
+        == f"m of d (bar): {REASON} [{ended.detector}, model {LEARNED[ended.detector]}]"
+    )
     assert ended.at // 1_000_000 - T0_S == 22 * BATCH - 1
     starts = [event for event in found if event.detector in LEARNED and event.phase == "start"]
     assert starts[0].at // 1_000_000 - T0_S in range(1000, 1020)

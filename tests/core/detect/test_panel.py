@@ -5,6 +5,7 @@ import pytest
 from made_day import BEGIN_S, readings
 
 from floorlog.core.detect import DETECTORS
+from floorlog.core.detect.cells import Cells
 from floorlog.core.detect.limit import Limit
 from floorlog.core.detect.panel import Panel
 from floorlog.core.detect.rate import Rate
@@ -99,6 +100,45 @@ def test_one_series_bytes_are_those_of_all() -> None:
     assert max(map(len, blobs)) <= 6144
     assert panel.dump_all(np.array([3, 1])) == [blobs[3], blobs[1]]
     assert panel.dump_all(np.zeros(0, np.intp)) == []
+
+
+def test_a_newer_release_takes_an_older_state_over() -> None:
+    """A detector whose memory means something else now begins to learn; all else is as it was."""
+    panel, rules, _ = grown(seconds=120)
+    rules.set(0, hi=6.0, off_delay_s=0.0)
+    rules.set(5, hi=6.0, off_delay_s=0.0)
+    feed(panel, some([5], [119.5], [0.0]), rules)
+    found = feed(panel, some([5, 5], [120, 121], [0.0, 9.0]), rules)
+    assert ("limit", "start") in [(event.detector, event.phase) for event in found]
+    assert panel.ready()[5]
+    old = panel.dump(5)
+    versions = {detector.name: detector.version for detector in DETECTORS}
+    for part in ("limit:held", "unusual", "unusual:held"):
+        version = versions[part.partition(":")[0]]
+        now, before = f"{part}.{version}.".encode(), f"{part}.{version - 1}.".encode()
+        assert now in old
+        old = old.replace(now, before)
+    other = Panel()
+    other.load(0, old)
+    assert not other.ready()[0]
+    assert other.feed_ts()[0] == panel.feed_ts()[5]
+    ends = feed(other, some([0], [122], [0.0]), rules)
+    assert [(event.detector, event.phase) for event in ends] == [("limit", "end")]
+
+
+def test_an_older_memory_may_have_had_other_fields() -> None:
+    """What has another width is let go; what lies behind it is still found."""
+    first = Cells({"a": (1, {"x": "f8"}), "b": (1, {"y": "f8"})})
+    first.grow(1)
+    first.grid[:, 0] = (1.5, 2.5)
+    later = Cells({"a": (2, {"x": "f8", "z": "i8"}), "b": (1, {"y": "f8"})})
+    later.load(0, first.dump(np.array([0]))[0])
+    assert later.columns("a")["x"].tolist() == [0.0]
+    assert later.columns("a")["z"].tolist() == [NEVER]
+    assert later.columns("b")["y"].tolist() == [2.5]
+    later.columns("a")["x"][:] = 1.0
+    with pytest.raises(RecordError, match="version 2, this release has 1"):
+        first.load(0, later.dump(np.array([0]))[0])
 
 
 def test_a_series_moves_to_another_row_and_shard() -> None:

@@ -11,6 +11,8 @@ from floorlog.errors import RecordError
 
 FORMAT = 1
 HEAD = struct.Struct("<BHQ")  # format, length of the layout's text, which sections are not idle
+FINDINGS = ":held"
+"""The end of the name of a section that holds a detector's open finding."""
 SECTIONS_MAX = 64
 
 
@@ -114,9 +116,11 @@ class Cells:
         ]
 
     def load(self, row: int, blob: bytes) -> None:
-        """Put a series' bytes back; a detector that they do not know begins to learn.
+        """Put a series' bytes back.
 
-        Raises RecordError when they are damaged, or of a newer or older meaning.
+        A detector that they do not know, or know by an older meaning, begins to learn; what it
+        found and is open still ends. Raises RecordError when they are damaged, or of a newer
+        meaning.
         """
         self.grow(row + 1)
         theirs, present, data = _parse(blob)
@@ -130,7 +134,12 @@ class Cells:
             section = self.sections.get(name)
             if section is None:  # this release no longer has that detector
                 continue
-            if version != section.version or width != section.end - section.begin:
+            fits = width == section.end - section.begin
+            if version < section.version and fits and name.endswith(FINDINGS):
+                version = section.version  # noqa: PLW2901 - the same fields in every version
+            if version < section.version or (version == section.version and not fits):
+                continue
+            if version > section.version:
                 raise RecordError(
                     f"state of detector {name} is version {version}, this release has "
                     f"{section.version}",
