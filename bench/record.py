@@ -24,7 +24,8 @@ import numpy as np
 import psycopg
 import workload
 
-from floorlog.core.ledger.batch import Registry, root_of
+from floorlog.core.ledger.batch import Registry, columns_of, root_of
+from floorlog.core.ledger.locator import locator_of
 from floorlog.core.protocol import Commit, Committed, Lease, Register, Shard, Survey, Take
 from floorlog.core.reading import Batch, Counts, Kind, Readings
 from floorlog.core.series import SeriesKey
@@ -83,6 +84,7 @@ class Plant:
     profile: Profile
     registry: Registry = field(default_factory=Registry)
     written: int = 0
+    ledger_cpu_s: float = 0.0  # of leaves, roots and sums, in the client
     sealed_cpu_s: float = 0.0
     sealed_readings: int = 0
     step_ms: list[float] = field(default_factory=list)
@@ -155,7 +157,10 @@ class Plant:
             ),
             conflict=none, late=none, home=np.full(count, lease.lease_id, np.int32),
         )  # fmt: skip
+        began_s = time.process_time()
         leaves, root = root_of(batch, self.registry)
+        locator_of(columns_of(batch))  # made again where the batch is sent
+        self.ledger_cpu_s += time.process_time() - began_s
         reply = self.store.commit(
             Commit(Batch(**{**{k: getattr(batch, k) for k in Batch.__slots__},
                             "leaves": leaves, "root": root}))
@@ -348,6 +353,9 @@ def measured(services: Supervisor, directory: Path, chosen: Sequence[int]) -> di
         with database(services, f"bench_{n}") as dsn:
             plant = Plant(dsn, profile)
             result["sealed"][profile.name] = growth(plant, hours, settle_h)
+            result.setdefault("ledger, us of the worker's CPU a reading", {})[profile.name] = (
+                plant.ledger_cpu_s / plant.written * 1e6
+            )
             if n == 0:
                 result["roll-ups"] = rolled_up(plant)
                 result["sealing, M readings a core-second"] = (
