@@ -356,11 +356,11 @@ def test_naming_another_database_destroys_nothing(
     terraform = Terraform(tmp_path, {**ADMIN_KEYS, "AWS_ENDPOINT_URL": endpoint}, 300)
     terraform.initialise()
     terraform.run("apply", "-auto-approve", *(f"-target={each}" for each in kept))
-    secret_arn = "arn:aws:secretsmanager:eu-west-2:123456789012:" + "secret:x"
+    log_in = "arn:aws:secretsmanager:eu-west-2:123456789012:secret:x"
     other = {
         "stream_arn": "arn:aws:kinesis:eu-west-2:123456789012:stream/line-4",
         "database_host": "restored.example.test",
-        "database_admin_secret_arn": secret_arn,
+        "database_admin_secret_arn": log_in,
         "database_security_group_id": "sg-0123456789abcdef0",
     }
     (tmp_path / "cdk.tf.json").write_text(json.dumps(synthesiser({**asked, **other})))
