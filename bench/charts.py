@@ -18,12 +18,12 @@ from floorlog.core.protocol import Commit, Committed, Lease, Register, Shard, Su
 from floorlog.core.reading import Batch, Counts, Kind, Readings
 from floorlog.core.series import SeriesKey
 from floorlog.local.supervisor import Supervisor
-from floorlog.record.seal import Sealer
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.browser import Browser
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, READER, WRITER, migrate
 from floorlog.store.postgres import Store
-from floorlog.web.reads import HALF_HOUR_US, MINUTE_US
+from floorlog.web.api.reads import HALF_HOUR_US, MINUTE_US
 
 SECOND = 1_000_000
 T0 = 1_764_547_200 * SECOND  # 2025-12-01

@@ -26,13 +26,13 @@ from floorlog.core.series import SeriesKey
 from floorlog.keeper import Keeper
 from floorlog.local.services import Services
 from floorlog.local.supervisor import Supervisor
-from floorlog.record.anchor import Directory, open_signer
-from floorlog.record.check_chunks import wrong_chunks
-from floorlog.record.export import Asked, export
-from floorlog.record.prove import prove
+from floorlog.record.check.chunks import wrong_chunks
+from floorlog.record.check.verify import verify
+from floorlog.record.export.export import Asked, export
+from floorlog.record.export.prove import prove
+from floorlog.record.log.anchor import Directory, open_signer
 from floorlog.record.rows import settle
-from floorlog.record.seal import Sealer
-from floorlog.record.verify import verify
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, READER, WRITER, migrate
 from floorlog.store.postgres import Store

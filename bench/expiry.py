@@ -24,9 +24,9 @@ from floorlog.core.protocol import Lease, Register  # noqa: E402 - after the pat
 from floorlog.core.reading import Batch, Counts, Kind, Readings  # noqa: E402 - after the path
 from floorlog.core.series import SeriesKey  # noqa: E402 - after the path
 from floorlog.local.supervisor import Supervisor  # noqa: E402 - after the path
-from floorlog.record.expire import Expirer  # noqa: E402 - after the path
-from floorlog.record.seal import Sealer  # noqa: E402 - after the path
-from floorlog.record.verify import verify  # noqa: E402 - after the path
+from floorlog.record.act.expire import Expirer  # noqa: E402 - after the path
+from floorlog.record.check.verify import verify  # noqa: E402 - after the path
+from floorlog.record.seal.seal import Sealer  # noqa: E402 - after the path
 from floorlog.store.link import Link  # noqa: E402 - after the path
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, WRITER, migrate  # noqa: E402 - after the path
 

@@ -30,11 +30,11 @@ from floorlog.core.protocol import Commit, Committed, Lease, Register, Shard, Su
 from floorlog.core.reading import Batch, Counts, Kind, Readings
 from floorlog.core.series import SeriesKey
 from floorlog.local.supervisor import Supervisor
-from floorlog.record.anchor import Directory
+from floorlog.record.check.verify import Anchored, check
+from floorlog.record.log.anchor import Directory
+from floorlog.record.log.sequence import Sequencer
 from floorlog.record.rows import QUERIES
-from floorlog.record.seal import Sealer
-from floorlog.record.sequence import Sequencer
-from floorlog.record.verify import Anchored, check
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, READER, WRITER, migrate
 from floorlog.store.postgres import Store

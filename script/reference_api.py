@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from floorlog.web.role import ALL
+from floorlog.web.access.role import ALL
 from floorlog.web.table import DOCUMENT, ROUTES
 
 HEAD = """\

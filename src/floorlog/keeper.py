@@ -20,15 +20,15 @@ from floorlog.config import Settings, variable
 from floorlog.errors import RecordError, SettingError
 from floorlog.metrics import Measures
 from floorlog.pulse import FLUSH_SECONDS, write_line
-from floorlog.record.anchor import Anchor, Signer, open_anchor
-from floorlog.record.budget import Budgeter
-from floorlog.record.expire import Expirer
-from floorlog.record.notices import Outbox
-from floorlog.record.publish import Publisher
-from floorlog.record.seal import TRIES_SECONDS, Sealer
-from floorlog.record.sequence import LEAVES_MAX, Sequencer
-from floorlog.record.signing_key import signer_of
-from floorlog.record.stamping import Stamper
+from floorlog.record.act.expire import Expirer
+from floorlog.record.alarm.budget import Budgeter
+from floorlog.record.alarm.notices import Outbox
+from floorlog.record.log.anchor import Anchor, Signer, open_anchor
+from floorlog.record.log.publish import Publisher
+from floorlog.record.log.sequence import LEAVES_MAX, Sequencer
+from floorlog.record.log.signing_key import signer_of
+from floorlog.record.log.stamping import Stamper
+from floorlog.record.seal.seal import TRIES_SECONDS, Sealer
 from floorlog.source.secret import Login
 from floorlog.store.link import Dsn, Link
 

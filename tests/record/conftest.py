@@ -15,9 +15,9 @@ from floorlog.core.ledger.note import Checkpoint, VerifierKey
 from floorlog.core.reading import Kind
 from floorlog.core.series import KnownSeries
 from floorlog.record import verifier
+from floorlog.record.log.sign import public_key, signed_note
 from floorlog.record.proof import ExportLines, Known, Logged, entry_hash, manifest, manifest_text
 from floorlog.record.proof import prove as prove_reading
-from floorlog.record.sign import public_key, signed_note
 
 ORIGIN = "floor.example/plant"
 SECRET = hashlib.sha256(b"the secret key of a test").digest()

@@ -13,10 +13,10 @@ from moto.server import ThreadedMotoServer
 from floorlog.config import load
 from floorlog.core.ledger.tree import Growing
 from floorlog.errors import InputError, RecordError, ServiceError, SettingError
-from floorlog.record.anchor import Anchor, Bucket, open_anchor
-from floorlog.record.anchored import Anchored
-from floorlog.record.publish import Publisher, read_leaves
-from floorlog.record.signing_key import WRAPPED, signer_at_hand, signer_of
+from floorlog.record.log.anchor import Anchor, Bucket, open_anchor
+from floorlog.record.log.anchored import Anchored
+from floorlog.record.log.publish import Publisher, read_leaves
+from floorlog.record.log.signing_key import WRAPPED, signer_at_hand, signer_of
 
 pytestmark = pytest.mark.slow  # the server's first answer takes seconds
 REGION = "eu-west-2"
@@ -103,7 +103,7 @@ def test_each_thing_is_locked_until_its_date(client, bucket) -> None:
 
 def test_names_are_listed_to_the_end(client, bucket, monkeypatch) -> None:
     """More than one page of them, down to the next slash, and none of another prefix."""
-    monkeypatch.setattr("floorlog.record.bucket.PAGE_NAMES", 3)
+    monkeypatch.setattr("floorlog.record.log.bucket.PAGE_NAMES", 3)
     s3 = client("s3")
     for number in range(1, 12):
         s3.put_object(Bucket=bucket, Key=f"many/{number:012}.note", Body=str(number).encode())

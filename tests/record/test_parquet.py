@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from floorlog.record.parquet import Column, Writer
+from floorlog.record.export.parquet import Column, Writer
 
 COLUMNS = (
     Column("ts", "time"),

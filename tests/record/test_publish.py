@@ -11,8 +11,8 @@ from floorlog.core.ledger.tile import WIDTH, Frontier, Tile, Tiles, grown
 from floorlog.core.ledger.tile import read_tile as tile_hashes
 from floorlog.core.ledger.tree import Growing, levels, path, root, root_of_path
 from floorlog.errors import RecordError
-from floorlog.record.anchor import STATEMENT, Directory, Signer, place
-from floorlog.record.publish import TILES_MAX, Publisher, read_leaves, read_tile
+from floorlog.record.log.anchor import STATEMENT, Directory, Signer, place
+from floorlog.record.log.publish import TILES_MAX, Publisher, read_leaves, read_tile
 
 SECRET = bytes(range(32))
 

@@ -4,8 +4,8 @@ import pytest
 
 from floorlog.core.catalogue import Catalogue
 from floorlog.errors import InputError
-from floorlog.record import rehearse as room
-from floorlog.record.rehearse import EXAMPLES_MAX, rehearse
+from floorlog.record.trial import rehearse as room
+from floorlog.record.trial.rehearse import EXAMPLES_MAX, rehearse
 from floorlog.source.pack import Packed, pack
 from floorlog.source.replay import Frame
 from floorlog.source.sender import Entry

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from floorlog.record.sign import public_key, sign, signed_note
+from floorlog.record.log.sign import public_key, sign, signed_note
 from floorlog.record.verifier import ORDER, Key, Wrong, decode_point, is_signed, signed_text
 
 # RFC 8032, section 7.1: secret key, public key, message, signature.

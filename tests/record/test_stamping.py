@@ -15,10 +15,10 @@ import pytest
 from floorlog.core.ledger.stamp import read_stamp, request
 from floorlog.core.ledger.tree import Growing
 from floorlog.errors import SettingError
-from floorlog.record.anchor import STAMP, Directory, Signer
-from floorlog.record.anchored import Anchored
-from floorlog.record.publish import Publisher
-from floorlog.record.stamping import Stamper
+from floorlog.record.log.anchor import STAMP, Directory, Signer
+from floorlog.record.log.anchored import Anchored
+from floorlog.record.log.publish import Publisher
+from floorlog.record.log.stamping import Stamper
 
 WAIT_SECONDS = 60
 CONFIG = """

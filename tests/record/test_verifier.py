@@ -12,7 +12,7 @@ import pytest
 
 from floorlog.core.ledger.note import VerifierKey
 from floorlog.record import verifier
-from floorlog.record.sign import public_key, signed_note
+from floorlog.record.log.sign import public_key, signed_note
 from floorlog.record.verifier import Key, check_proof
 
 FILE = Path(verifier.__file__)

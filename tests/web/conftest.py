@@ -28,12 +28,12 @@ from floorlog.local.supervisor import Supervisor
 from floorlog.store.catalogue import put_catalogue
 from floorlog.store.migrate import LOGIN_ROLES, OPERATOR, READER, WRITER, migrate
 from floorlog.store.postgres import Store
-from floorlog.web.access import Loopback
+from floorlog.web.access.access import Loopback
+from floorlog.web.access.proxy import networks_of
+from floorlog.web.api.health import Gauge
+from floorlog.web.api.record import Record, RecordReader
 from floorlog.web.app import make_app
 from floorlog.web.feed import Feed
-from floorlog.web.health import Gauge
-from floorlog.web.proxy import networks_of
-from floorlog.web.record import Record, RecordReader
 from floorlog.web.services import Services
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -15,15 +15,15 @@ from floorlog.cli import floorlog
 from floorlog.config import load
 from floorlog.core.alarm import OPERATIONS
 from floorlog.errors import SettingError
-from floorlog.web.access import Doors
+from floorlog.web.access.access import Doors
+from floorlog.web.access.login import PasswordLogin
+from floorlog.web.access.oidc import Oidc, Provider
+from floorlog.web.access.role import Role
+from floorlog.web.access.session import IDLE_SECONDS_MAX
+from floorlog.web.access.users import Passwords, User, UserFile, hash_of_token
 from floorlog.web.app import hosts_of, open_services
-from floorlog.web.login import PasswordLogin
-from floorlog.web.oidc import Oidc, Provider
-from floorlog.web.role import Role
 from floorlog.web.services import Services
-from floorlog.web.session import IDLE_SECONDS_MAX
 from floorlog.web.table import ROUTES
-from floorlog.web.users import Passwords, User, UserFile, hash_of_token
 
 pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 
@@ -454,7 +454,7 @@ def test_a_log_in_that_did_not_begin_here(visited, provider):
 
 def test_limits_forget_the_oldest():
     """However many addresses there are, memory is bounded; a bucket refills with time."""
-    from floorlog.web.limit import KEYS_MAX, Buckets, Lockout  # noqa: PLC0415 - for this test alone
+    from floorlog.web.access.limit import KEYS_MAX, Buckets, Lockout  # noqa: PLC0415 - for this test alone
 
     buckets = Buckets(1.0, 2.0)
     assert [buckets.take("a", 0.0) for _ in range(3)] == [0.0, 0.0, 1.0]

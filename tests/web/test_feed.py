@@ -12,8 +12,8 @@ import pytest
 
 from floorlog.cache import Changed, Endpoint, Last
 from floorlog.core.reading import Anomaly
+from floorlog.web.api.health import Gauge
 from floorlog.web.feed import BYTES_MAX, CLIENTS_MAX, MESSAGES_MAX, Client, Feed, event
-from floorlog.web.health import Gauge
 
 # One set of servers for all files that need them.
 pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from floorlog.core.reading import Counts
 from floorlog.store.answers import ShardStatus, Status
-from floorlog.web import health as health_of
-from floorlog.web.health import Gauge
+from floorlog.web.api import health as health_of
+from floorlog.web.api.health import Gauge
 
 
 def status(

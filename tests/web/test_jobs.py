@@ -12,13 +12,13 @@ import pytest
 
 from floorlog.errors import Illegal, InputError, NotThere, ServiceError
 from floorlog.source.csv_layout import Layout, ValueLayout
-from floorlog.web import jobs as room
-from floorlog.web.access import Loopback
-from floorlog.web.errand import Ground, Look, Rehearse, Verify
-from floorlog.web.jobs import Job, Jobs
-from floorlog.web.role import AUDITING, ENGINEERING, Identity, Role
+from floorlog.web.access.access import Loopback
+from floorlog.web.access.role import AUDITING, ENGINEERING, Identity, Role
 from floorlog.web.services import Services
-from floorlog.web.upload import FILES_MAX, Uploads
+from floorlog.web.work import jobs as room
+from floorlog.web.work.errand import Ground, Look, Rehearse, Verify
+from floorlog.web.work.jobs import Job, Jobs
+from floorlog.web.work.upload import FILES_MAX, Uploads
 
 pytestmark = [pytest.mark.xdist_group("page")]
 ANN = Identity("p-000000000001", Role.ADMIN)
@@ -159,7 +159,7 @@ def test_a_process_ends_with_who_began_it():
     begun, asked = os.pipe()
     text = (
         "import sys, threading, time\n"
-        "from floorlog.web.runner import watch\n"
+        "from floorlog.web.work.runner import watch\n"
         "threading.Thread(target=watch, args=(sys.stdin.buffer,), daemon=True).start()\n"
         "time.sleep(60)"
     )

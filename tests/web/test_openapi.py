@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from floorlog.core.reading import Anomaly
-from floorlog.web.access import Doors
+from floorlog.web.access.access import Doors
 from floorlog.web.services import Services
 from floorlog.web.table import DOCUMENT, ROUTES
 

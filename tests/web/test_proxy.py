@@ -6,8 +6,8 @@ import pytest
 from test_access import PASSWORD, House
 
 from floorlog.errors import SettingError
-from floorlog.web.limit import Guesses
-from floorlog.web.proxy import client_of, neighbourhood, networks_of
+from floorlog.web.access.limit import Guesses
+from floorlog.web.access.proxy import client_of, neighbourhood, networks_of
 
 TRUSTED = networks_of("10.0.0.0/24, 192.0.2.7,fd00::/8")
 

@@ -73,8 +73,8 @@ def correct(  # noqa: PLR0913 - one argument an option
     """
     from dataclasses import asdict
 
-    from floorlog.record.correct import correct as run
-    from floorlog.record.prove import moment_us
+    from floorlog.record.act.correct import correct as run
+    from floorlog.record.export.prove import moment_us
 
     made = run(
         operator_dsn(data), device, metric, moment_us(time, "TIME"), value, quality_of(quality),
@@ -117,7 +117,7 @@ def list_people(data: Path | None, *, as_json: bool) -> None:
     """Who is behind each pseudonym."""
     from dataclasses import asdict
 
-    from floorlog.record.act import people
+    from floorlog.record.act.act import people
 
     found = people(operator_dsn(data))
     if as_json:
@@ -139,7 +139,7 @@ def erase(who: str, data: Path | None, reason: str, by: str | None, *, yes: bool
     What was done stays under the pseudonym, and everything still verifies. Copies of the database
     made before hold the name until they are gone.
     """
-    from floorlog.record.act import erase_name
+    from floorlog.record.act.act import erase_name
 
     dsn = operator_dsn(data)
     if not yes:

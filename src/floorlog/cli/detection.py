@@ -13,7 +13,7 @@ from floorlog.cli.table import layout, mappings_of, say
 if TYPE_CHECKING:
     from floorlog.core.backtest import Judge, Report
     from floorlog.core.catalogue import Catalogue
-    from floorlog.record.backtest import Tell
+    from floorlog.record.trial.backtest import Tell
 
 BATCH_READINGS = 100_000
 LINES_MAX = 20
@@ -28,7 +28,7 @@ LINES_MAX = 20
 @BY
 def accept(device: str, metric: str, data: Path | None, reason: str, by: str | None) -> None:
     """Say of a series: what it does now is normal. Learned detectors learn it afresh."""
-    from floorlog.record.normal import accept as run
+    from floorlog.record.act.normal import accept as run
 
     version = run(operator_dsn(data), device, metric, by=person_of(by), reason=reason)
     print(f"{metric} of {device} is normal now: catalogue {version}, from each shard's next batch")
@@ -50,8 +50,8 @@ def exclude(
 
     Limits and other rules judge it still. The time may lie ahead.
     """
-    from floorlog.record.normal import exclude as run
-    from floorlog.record.prove import moment_us
+    from floorlog.record.act.normal import exclude as run
+    from floorlog.record.export.prove import moment_us
 
     span = moment_us(begin, "--from"), moment_us(end, "--to")
     version = run(operator_dsn(data), device, metric, *span, by=person_of(by), reason=reason)
@@ -106,7 +106,7 @@ def backtest(
 def _present(data: Path | None, *, needed: bool) -> tuple[int, "Catalogue"]:
     """The present version of the catalogue, where a record is meant."""
     from floorlog.core.catalogue import Catalogue
-    from floorlog.record.backtest import present_catalogue
+    from floorlog.record.trial.backtest import present_catalogue
 
     return present_catalogue(reader_dsn(data)) if needed or data else (0, Catalogue())
 
@@ -124,8 +124,8 @@ def _record(
     import time
 
     from floorlog.errors import InputError
-    from floorlog.record.backtest import backtest as run
-    from floorlog.record.prove import moment_us
+    from floorlog.record.export.prove import moment_us
+    from floorlog.record.trial.backtest import backtest as run
 
     begin, end = span
     if begin is None:

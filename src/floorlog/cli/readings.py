@@ -35,8 +35,8 @@ def readings(
     """
     from dataclasses import asdict
 
-    from floorlog.record.known import readings as read
-    from floorlog.record.prove import moment_us
+    from floorlog.record.export.known import readings as read
+    from floorlog.record.export.prove import moment_us
     from floorlog.record.verifier import time_text
     from floorlog.source.secret import database_dsn
 

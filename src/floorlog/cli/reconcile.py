@@ -19,8 +19,8 @@ def reconcile(data: Path | None, since: str | None, until: str | None, *, as_jso
     Exit code 0 only if everything adds up. Gaps, which were told of at their time, stand beside
     their cause; corrections and rejects that were sent again are counted apart.
     """
-    from floorlog.record.prove import moment_us
-    from floorlog.record.reconcile import reconcile as run
+    from floorlog.record.act.reconcile import reconcile as run
+    from floorlog.record.export.prove import moment_us
     from floorlog.source.secret import database_dsn
 
     settings = settings_of(data, "floorlog_reader", "db_secret")

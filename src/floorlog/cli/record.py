@@ -12,7 +12,7 @@ from floorlog.cli.place import DATA, FILE, KEY, key_text, local_services, needed
 from floorlog.errors import InputError, ServiceError
 
 if TYPE_CHECKING:
-    from floorlog.record.anchor import Anchor
+    from floorlog.record.log.anchor import Anchor
 
 PARTIAL = 3  # of verify: sound, as far as it was asked to look
 HARMS = ("change", "delete", "swap", "insert", "truncate")
@@ -44,8 +44,8 @@ def verify(
 
     Exit code 1: something is wrong. 3: nothing is, but --since or --device left the rest unchecked.
     """
-    from floorlog.record.anchor import open_anchor
-    from floorlog.record.verify import verify as run
+    from floorlog.record.check.verify import verify as run
+    from floorlog.record.log.anchor import open_anchor
     from floorlog.source.secret import database_dsn
 
     settings = settings_of(data, "floorlog_reader", "db_secret")
@@ -69,7 +69,7 @@ def verify(
 
 def _make_again(data: Path | None, dsn: str, anchor: "Anchor", key: str) -> None:
     """Make again what is derived and wrong, as the owner, and say on stderr what that was."""
-    from floorlog.record.rebuild import rebuild
+    from floorlog.record.check.rebuild import rebuild
 
     local = local_services(data)
     if local is not None and local.postgres is not None:
@@ -105,8 +105,8 @@ def prove(
     TIME is the reading's own, as exact as it was sent. Of several readings of that time, the one
     that stands is the first; those that contradict it follow.
     """
-    from floorlog.record import prove as room
-    from floorlog.record.anchor import open_anchor
+    from floorlog.record.export import prove as room
+    from floorlog.record.log.anchor import open_anchor
     from floorlog.source.secret import database_dsn
 
     ts_us = room.moment_us(time, "TIME")
@@ -143,10 +143,10 @@ def export(
     DIR must be empty or not there yet; it is there when all is written. Whoever gets it verifies it
     with `python DIR/verifier.py DIR --key KEY`, on a machine that has nothing but Python.
     """
-    from floorlog.record import export as room
-    from floorlog.record.anchor import open_anchor
-    from floorlog.record.prove import moment_us
-    from floorlog.record.signing_key import signer_at_hand
+    from floorlog.record.export import export as room
+    from floorlog.record.export.prove import moment_us
+    from floorlog.record.log.anchor import open_anchor
+    from floorlog.record.log.signing_key import signer_at_hand
     from floorlog.source.secret import database_dsn
 
     asked = room.Asked(
@@ -190,7 +190,7 @@ def break_(data: Path | None, how: str, seed: int | None, *, yes: bool) -> None:
     Only data of local services, and for good: try it on a directory of its own (--data DIR).
     """
     from floorlog.local.harm import harm
-    from floorlog.record.anchor import open_anchor
+    from floorlog.record.log.anchor import open_anchor
 
     local = local_services(data)
     if local is None or local.postgres is None:

@@ -20,9 +20,9 @@ def recover(data: Path | None, reason: str, actor: str, *, yes: bool) -> None:
     """
     from datetime import UTC, datetime
 
-    from floorlog.record.anchor import open_anchor
-    from floorlog.record.recover import recover as run
-    from floorlog.record.signing_key import signer_of
+    from floorlog.record.log.anchor import open_anchor
+    from floorlog.record.log.recover import recover as run
+    from floorlog.record.log.signing_key import signer_of
     from floorlog.source.secret import database_dsn
 
     settings = settings_of(data, "floorlog_keeper", "db_secret")

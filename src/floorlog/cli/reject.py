@@ -39,8 +39,8 @@ def list_rejects(  # noqa: PLR0913 - one argument an option
     as_json: bool,
 ) -> None:
     """List rejects, the newest first, with the reason of each and how to mend it."""
-    from floorlog.record.prove import moment_us
-    from floorlog.record.reject import Asked, rejects, shown
+    from floorlog.record.act.reject import Asked, rejects, shown
+    from floorlog.record.export.prove import moment_us
     from floorlog.record.verifier import time_text
     from floorlog.source.secret import database_dsn
 
@@ -70,9 +70,9 @@ def list_rejects(  # noqa: PLR0913 - one argument an option
 @JSON
 def show_reject(name: str, data: Path | None, out: Path | None, *, as_json: bool) -> None:
     """Show a reject: bytes, reason, how to mend it, and what was done to it."""
-    from floorlog.record.prove import write_new
-    from floorlog.record.reject import reject as read
-    from floorlog.record.reject import shown
+    from floorlog.record.act.reject import reject as read
+    from floorlog.record.act.reject import shown
+    from floorlog.record.export.prove import write_new
     from floorlog.record.verifier import time_text
     from floorlog.source.secret import database_dsn
 
@@ -124,7 +124,7 @@ def replay_reject(
     """
     from dataclasses import asdict
 
-    from floorlog.record.reject import replay
+    from floorlog.record.act.reject import replay
     from floorlog.source.sender import Sender
 
     settings = settings_of(data, "floorlog_operator", "stream", "db_secret")

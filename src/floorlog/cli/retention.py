@@ -44,7 +44,7 @@ def set_retention(
     reading was stored. Whole days count. A hold wins over any policy.
     """
     from floorlog.errors import InputError
-    from floorlog.record.retention import set_policy
+    from floorlog.record.act.retention import set_policy
 
     if sum((years is not None, days is not None, for_ever)) != 1:
         raise InputError(
@@ -65,7 +65,7 @@ def list_retention(data: Path | None, *, as_json: bool) -> None:
     """Show the policies and holds in force, what may expire by them, and what cannot."""
     from dataclasses import asdict
 
-    from floorlog.record.retention import left_out, policies
+    from floorlog.record.act.retention import left_out, policies
 
     dsn = operator_dsn(data)
     kept, held, due = policies(dsn)
@@ -102,7 +102,7 @@ def log_retention(data: Path | None, rows: int, *, as_json: bool) -> None:
     """Show what expired, the newest first, with the sizes before and after."""
     from dataclasses import asdict
 
-    from floorlog.record.retention import expiries
+    from floorlog.record.act.retention import expiries
     from floorlog.record.verifier import time_text
 
     found = expiries(operator_dsn(data), rows)
@@ -131,7 +131,7 @@ def hold() -> None:
 @BY
 def place(asset: str, name: str, data: Path | None, reason: str, by: str | None) -> None:
     """Hold ASSET ('*': everything) under NAME, until it is released."""
-    from floorlog.record.retention import place_hold
+    from floorlog.record.act.retention import place_hold
 
     place_hold(operator_dsn(data), asset, name, by=person_of(by), reason=reason)
     print(f"{asset} is held by {name}")
@@ -145,7 +145,7 @@ def place(asset: str, name: str, data: Path | None, reason: str, by: str | None)
 @BY
 def release(asset: str, name: str, data: Path | None, reason: str, by: str | None) -> None:
     """End the hold NAME of ASSET."""
-    from floorlog.record.retention import release_hold
+    from floorlog.record.act.retention import release_hold
 
     release_hold(operator_dsn(data), asset, name, by=person_of(by), reason=reason)
     print(f"{asset} is not held by {name} any more")
@@ -158,7 +158,7 @@ def list_holds(data: Path | None, *, as_json: bool) -> None:
     """Show the holds in force."""
     from dataclasses import asdict
 
-    from floorlog.record.retention import policies
+    from floorlog.record.act.retention import policies
 
     _, held, _ = policies(operator_dsn(data))
     if as_json:

@@ -9,7 +9,7 @@ from floorlog.cli.place import FILE
 from floorlog.errors import SettingError
 
 if TYPE_CHECKING:
-    from floorlog.web.users import UserFile
+    from floorlog.web.access.users import UserFile
 
 ROLES = ("viewer", "operator", "engineer", "auditor", "admin")
 USERS = click.option("--file", "path", type=FILE, metavar="FILE", help="The user file.")
@@ -19,7 +19,7 @@ ROLE = click.option("--role", type=click.Choice(ROLES), required=True, help="Wha
 def user_file(path: Path | None) -> "UserFile":
     """The file that is meant: the option's, else the setting's."""
     from floorlog import config
-    from floorlog.web.users import UserFile
+    from floorlog.web.access.users import UserFile
 
     name = config.variable("users")
     where = str(path) if path is not None else config.inherited().get(name, "")
@@ -42,8 +42,8 @@ def user() -> None:
 @click.password_option(help="Asked for when it is not given.")
 def add(name: str, role: str, path: Path | None, password: str) -> None:
     """Let NAME log in by password; a user of this name is replaced."""
-    from floorlog.web.role import Role
-    from floorlog.web.users import Passwords, User
+    from floorlog.web.access.role import Role
+    from floorlog.web.access.users import Passwords, User
 
     user_file(path).put(User(name, Role(role), password=Passwords().hash(password)))
     print(f"{name} may log in as {role}")
@@ -55,8 +55,8 @@ def add(name: str, role: str, path: Path | None, password: str) -> None:
 @USERS
 def token(name: str, role: str, path: Path | None) -> None:
     """Let the program NAME ask the API; prints its token, once."""
-    from floorlog.web.role import Role
-    from floorlog.web.users import User, hash_of_token, new_token
+    from floorlog.web.access.role import Role
+    from floorlog.web.access.users import User, hash_of_token, new_token
 
     made = new_token()
     user_file(path).put(User(name, Role(role), token=hash_of_token(made)))

@@ -32,11 +32,11 @@ from floorlog.local.place import PASSAGE_MODE, DirectoryLock, private_directory,
 from floorlog.local.services import SECRET_NAME, Services
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.up import command
-from floorlog.record.anchor import Anchor, Directory, Signer, open_anchor
-from floorlog.record.overlay import Overlay
-from floorlog.record.recover import recover
+from floorlog.record.check.verify import verify
+from floorlog.record.log.anchor import Anchor, Directory, Signer, open_anchor
+from floorlog.record.log.overlay import Overlay
+from floorlog.record.log.recover import recover
 from floorlog.record.verifier import time_text
-from floorlog.record.verify import verify
 from floorlog.store.migrate import KEEPER, READER, WRITER
 
 FOLDER = "drill"

@@ -13,7 +13,7 @@ from floorlog.errors import ServiceError
 from floorlog.local.services import REGION, STREAM_NAME, Services
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.up import add_page, add_workers, open_record, open_stream
-from floorlog.record.intake import slices
+from floorlog.record.trial.intake import slices
 from floorlog.source.sender import Entry, Sender
 from floorlog.store.answers import Status
 from floorlog.store.migrate import READER

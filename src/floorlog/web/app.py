@@ -17,25 +17,25 @@ from tornado.web import Application
 from floorlog.cache import endpoint_of
 from floorlog.config import Settings
 from floorlog.errors import PortInUse, SettingError
-from floorlog.record.anchor import Anchor, open_anchor
+from floorlog.record.log.anchor import Anchor, open_anchor
 from floorlog.source.secret import Login
 from floorlog.source.sender import Sender
 from floorlog.web import pages, table
-from floorlog.web.access import Doors, Loopback
-from floorlog.web.endpoint import Api
-from floorlog.web.errand import Ground
+from floorlog.web.access.access import Doors, Loopback
+from floorlog.web.access.guard import LOOPBACK_HOSTS, host_of
+from floorlog.web.access.login import PasswordLogin
+from floorlog.web.access.oidc import Oidc, Provider
+from floorlog.web.access.proxy import Networks, networks_of
+from floorlog.web.access.role import LOCAL
+from floorlog.web.access.users import UserFile
+from floorlog.web.api.endpoint import Api
+from floorlog.web.api.health import Gauge
+from floorlog.web.api.record import Record, RecordReader
 from floorlog.web.feed import Feed
-from floorlog.web.guard import LOOPBACK_HOSTS, host_of
-from floorlog.web.health import Gauge
-from floorlog.web.jobs import Jobs
-from floorlog.web.login import PasswordLogin
-from floorlog.web.oidc import Oidc, Provider
-from floorlog.web.proxy import Networks, networks_of
-from floorlog.web.record import Record, RecordReader
-from floorlog.web.role import LOCAL
 from floorlog.web.services import Services
-from floorlog.web.upload import Uploads
-from floorlog.web.users import UserFile
+from floorlog.web.work.errand import Ground
+from floorlog.web.work.jobs import Jobs
+from floorlog.web.work.upload import Uploads
 
 log = logging.getLogger("floorlog.web")
 

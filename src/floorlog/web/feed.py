@@ -15,9 +15,9 @@ from floorlog.cache import Changed, Endpoint, Heard, Last, Lost, Whole, listen
 from floorlog.errors import FloorlogError
 from floorlog.store.alarms import StoredAlarm
 from floorlog.store.answers import Finding
+from floorlog.web.api.health import Gauge, Health
+from floorlog.web.api.record import Answers, Record, last_of
 from floorlog.web.board import NOT_NORMAL, Board
-from floorlog.web.health import Gauge, Health
-from floorlog.web.record import Answers, Record, last_of
 
 log = logging.getLogger("floorlog.web")
 

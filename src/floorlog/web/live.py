@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator
 
-from floorlog.web.problem import Refusal
-from floorlog.web.role import ALL
-from floorlog.web.route import Call, Route, Stream
+from floorlog.web.access.role import ALL
+from floorlog.web.api.problem import Refusal
+from floorlog.web.api.route import Call, Route, Stream
 
 NAME_CHARACTERS_MAX = 64
 

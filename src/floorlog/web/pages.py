@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 from tornado.web import HTTPError, StaticFileHandler
 
-from floorlog.web.access import Doors
-from floorlog.web.guard import HEADERS, Guarded, host_of
-from floorlog.web.oidc import COOKIE, FLOW_SECONDS_MAX, Oidc
+from floorlog.web.access.access import Doors
+from floorlog.web.access.guard import HEADERS, Guarded, host_of
+from floorlog.web.access.oidc import COOKIE, FLOW_SECONDS_MAX, Oidc
+from floorlog.web.access.session import cookie
 from floorlog.web.services import Services
-from floorlog.web.session import cookie
 
 
 class Page(Guarded):

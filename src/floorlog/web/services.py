@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from floorlog.record.anchor import Anchor
+from floorlog.record.log.anchor import Anchor
 from floorlog.source.sender import Sender
-from floorlog.web.access import Access
+from floorlog.web.access.access import Access
+from floorlog.web.access.login import PasswordLogin
+from floorlog.web.access.oidc import Oidc
+from floorlog.web.api.record import Record
 from floorlog.web.feed import Feed
-from floorlog.web.jobs import Jobs
-from floorlog.web.login import PasswordLogin
-from floorlog.web.oidc import Oidc
-from floorlog.web.record import Record
-from floorlog.web.upload import Uploads
+from floorlog.web.work.jobs import Jobs
+from floorlog.web.work.upload import Uploads
 
 
 @dataclass(frozen=True, slots=True)

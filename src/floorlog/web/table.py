@@ -2,20 +2,12 @@
 
 from typing import Any
 
-from floorlog.web import (
-    alarms,
-    downloads,
-    imports,
-    live,
-    login,
-    prometheus,
-    reads,
-    records,
-    replays,
-    work,
-)
-from floorlog.web.openapi import document
-from floorlog.web.route import Call, Route
+from floorlog.web import live
+from floorlog.web.access import login
+from floorlog.web.api import alarms, downloads, prometheus, reads, records
+from floorlog.web.api.openapi import document
+from floorlog.web.api.route import Call, Route
+from floorlog.web.work import imports, replays, work
 
 
 async def openapi(call: Call) -> dict[str, Any]:

@@ -8,11 +8,11 @@ import pytest
 from floorlog.core.alarm import Event
 from floorlog.core.alarm_load import load
 from floorlog.core.reading import Anomaly
-from floorlog.record.budget import Budgeter
-from floorlog.record.sequence import Sequencer
+from floorlog.record.alarm.budget import Budgeter
+from floorlog.record.log.sequence import Sequencer
 from floorlog.store.alarms import Alarms
 from floorlog.store.migrate import KEEPER, OPERATOR
-from floorlog.web.alarms import step_of
+from floorlog.web.api.alarms import step_of
 
 DAY_US = 86_400_000_000
 DETECTORS = [f"part-{n:02}" for n in range(40)]

@@ -18,9 +18,9 @@ from floorlog.alert.webhook import Webhook
 from floorlog.core.alarm import Event
 from floorlog.core.reading import Anomaly
 from floorlog.errors import ServiceError
-from floorlog.record.budget import Budgeter
-from floorlog.record.notices import Outbox
-from floorlog.record.sequence import Sequencer
+from floorlog.record.alarm.budget import Budgeter
+from floorlog.record.alarm.notices import Outbox
+from floorlog.record.log.sequence import Sequencer
 from floorlog.store.alarms import Alarms
 from floorlog.store.migrate import KEEPER, OPERATOR, READER, WRITER
 

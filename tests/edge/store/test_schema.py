@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from floorlog.errors import RecordError, ServiceError
-from floorlog.record.check_schema import check_schema
-from floorlog.record.finding import Findings
+from floorlog.record.check.finding import Findings
+from floorlog.record.check.schema import check_schema
 from floorlog.store import migrate as migrating
 from floorlog.store.migrate import (
     KEEPER,

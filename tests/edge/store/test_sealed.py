@@ -12,8 +12,8 @@ import pytest
 from floorlog.core.protocol import Check, Load, Lookup, Register
 from floorlog.core.reading import Kind
 from floorlog.core.series import SeriesKey
-from floorlog.record import seal
-from floorlog.record.seal import Sealer
+from floorlog.record.seal import seal
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from floorlog.core.protocol import Foreign, Lookup
-from floorlog.record import seal
-from floorlog.record.seal import Sealer
+from floorlog.record.seal import seal
+from floorlog.record.seal.seal import Sealer
 from floorlog.store import sealed
 from floorlog.store.chunk import READINGS_MAX
 from floorlog.store.link import Link

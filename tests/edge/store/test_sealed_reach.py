@@ -6,8 +6,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from floorlog.record import seal
-from floorlog.record.seal import Sealer
+from floorlog.record.seal import seal
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.arrays import adapt
 from floorlog.store.migrate import KEEPER, READER
 from floorlog.store.queries import sql

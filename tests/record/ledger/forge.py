@@ -6,13 +6,13 @@ import psycopg
 
 from floorlog.core.ledger import form
 from floorlog.core.ledger.tree import Collapsed
-from floorlog.record.batch import ERRORS, Batch, entry_hash
-from floorlog.record.check_expiry import runs_of
-from floorlog.record.check_log import shard_values
-from floorlog.record.content import Source, _events, _leaves, known_of
+from floorlog.record.check.batch import ERRORS, Batch, entry_hash
+from floorlog.record.check.content import Source, _events, _leaves, known_of
+from floorlog.record.check.expiry import runs_of
+from floorlog.record.check.log import shard_values
+from floorlog.record.check.sealed import merged
+from floorlog.record.check.stored import OpenRow, unpack
 from floorlog.record.rows import QUERIES, settle
-from floorlog.record.sealed import merged
-from floorlog.record.stored import OpenRow, unpack
 
 TABLE_OF_KIND = {16: "series", 17: "state", 18: "lease", 19: "catalogue", 20: "audit_event",
                  21: "alarm_event", 22: "correction", 23: "expiry"}  # fmt: skip

@@ -4,7 +4,7 @@ from collections import Counter
 
 import psycopg
 
-from floorlog.record.verify import Report
+from floorlog.record.check.verify import Report
 
 Place = tuple[int, int, str]  # lease, batch, shard
 Shown = dict[Place, dict[int, Counter[str]]]  # by series: its readings as text

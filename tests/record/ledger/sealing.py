@@ -1,6 +1,6 @@
 """Seals all of a written record."""
 
-from floorlog.record.seal import Sealer
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER
 

@@ -19,7 +19,7 @@ from forge import Forger
 from named import judge_series, readings_of
 from written import Written
 
-from floorlog.record.verify import Anchored, Report, check
+from floorlog.record.check.verify import Anchored, Report, check
 
 # Kinds of leaves of the log, by the table that they stand for, with the column of their number.
 THINGS = {

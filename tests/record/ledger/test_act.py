@@ -7,10 +7,10 @@ import pytest
 from written import Written
 
 from floorlog.errors import InputError, ServiceError
-from floorlog.record.act import erase_name, people
-from floorlog.record.correct import correct
-from floorlog.record.known import readings
-from floorlog.record.verify import verify
+from floorlog.record.act.act import erase_name, people
+from floorlog.record.act.correct import correct
+from floorlog.record.check.verify import verify
+from floorlog.record.export.known import readings
 from floorlog.store.migrate import OPERATOR, READER
 
 pytestmark = pytest.mark.slow

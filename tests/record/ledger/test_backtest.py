@@ -11,7 +11,7 @@ from floorlog.cli import floorlog
 from floorlog.core.backtest import Judge
 from floorlog.core.catalogue import Catalogue
 from floorlog.errors import InputError
-from floorlog.record.backtest import backtest, present_catalogue
+from floorlog.record.trial.backtest import backtest, present_catalogue
 from floorlog.source.catalogue_file import laid_over
 from floorlog.store.migrate import READER
 

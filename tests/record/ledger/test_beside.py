@@ -7,8 +7,8 @@ from typing import Self
 import pytest
 from written import Plant, Shard, Written, lead
 
-from floorlog.record.seal import Sealer
-from floorlog.record.verify import Report, verify
+from floorlog.record.check.verify import Report, verify
+from floorlog.record.seal.seal import Sealer
 from floorlog.store.link import Link
 from floorlog.store.migrate import KEEPER, READER, WRITER
 

@@ -15,7 +15,7 @@ from floorlog.config import Settings, variable
 from floorlog.errors import InputError
 from floorlog.local.harm import HOW, harm
 from floorlog.local.postgres import DATABASE
-from floorlog.record.verify import verify
+from floorlog.record.check.verify import verify
 from floorlog.store.migrate import LOGIN_ROLES, READER
 
 pytestmark = pytest.mark.slow  # a copy of a database each, and processes

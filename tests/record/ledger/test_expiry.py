@@ -10,13 +10,10 @@ from sealing import seal as seal_everything
 from written import Ground, Written
 
 from floorlog.errors import InputError
-from floorlog.record import seal
-from floorlog.record.act import acting
-from floorlog.record.expire import Expirer
-from floorlog.record.export import Asked, export
-from floorlog.record.prove import prove
-from floorlog.record.reconcile import reconcile
-from floorlog.record.retention import (
+from floorlog.record.act.act import acting
+from floorlog.record.act.expire import Expirer
+from floorlog.record.act.reconcile import reconcile
+from floorlog.record.act.retention import (
     expiries,
     left_out,
     place_hold,
@@ -25,8 +22,11 @@ from floorlog.record.retention import (
     set_policy,
     step,
 )
+from floorlog.record.check.verify import Report, verify
+from floorlog.record.export.export import Asked, export
+from floorlog.record.export.prove import prove
+from floorlog.record.seal import seal
 from floorlog.record.verifier import Key, check_export, check_proof
-from floorlog.record.verify import Report, verify
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, READER
 
 pytestmark = pytest.mark.slow

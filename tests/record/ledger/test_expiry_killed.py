@@ -12,9 +12,9 @@ from sealing import seal
 from test_seal_killed import settled
 from written import Ground, Written
 
-from floorlog.record.act import acting
-from floorlog.record.retention import set_policy, step
-from floorlog.record.verify import verify
+from floorlog.record.act.act import acting
+from floorlog.record.act.retention import set_policy, step
+from floorlog.record.check.verify import verify
 from floorlog.store.migrate import KEEPER, OPERATOR
 
 KILLS = 5
@@ -22,7 +22,7 @@ VIEW = "SELECT * FROM floorlog.reading"
 # A batch a step, each a transaction, that a kill may fall into.
 CHILD = """
 import sys
-from floorlog.record.retention import step
+from floorlog.record.act.retention import step
 from floorlog.store.link import Link
 connection = Link(sys.argv[1], "keeper", 30).idle()
 print("ready", flush=True)

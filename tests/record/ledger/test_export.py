@@ -22,12 +22,12 @@ from sealing import seal
 from written import Written, more
 
 from floorlog.errors import InputError, RecordError, ServiceError
-from floorlog.record import signing_key
-from floorlog.record.act import acting
-from floorlog.record.anchor import open_signer
-from floorlog.record.export import Asked, export
-from floorlog.record.prove import moment_us, prove
-from floorlog.record.retention import set_policy, step
+from floorlog.record.act.act import acting
+from floorlog.record.act.retention import set_policy, step
+from floorlog.record.export.export import Asked, export
+from floorlog.record.export.prove import moment_us, prove
+from floorlog.record.log import signing_key
+from floorlog.record.log.anchor import open_signer
 from floorlog.record.verifier import ERRORS, Key, check_export
 from floorlog.store.migrate import KEEPER, OPERATOR, READER
 
@@ -242,8 +242,8 @@ EXPORTING = """
 import sys
 from collections import Counter
 from pathlib import Path
-from floorlog.record import export as room
-from floorlog.record.anchor import Directory, open_signer
+from floorlog.record.export import export as room
+from floorlog.record.log.anchor import Directory, open_signer
 room.LOT_BATCHES = 1
 signer = open_signer(Path(sys.argv[3]), may_create=False)
 room.export(sys.argv[1], Directory(Path(sys.argv[2])), "", room.Asked(), Path(sys.argv[4]),
@@ -314,8 +314,8 @@ def test_fifty_killed_exports_leave_nothing_that_verifies(written, tmp_path) -> 
 
 def test_memory_does_not_grow_with_the_range(written, tmp_path, monkeypatch) -> None:
     """Lots of a few batches: the peak of the whole record is that of a part, or nearly."""
-    monkeypatch.setattr("floorlog.record.export.LOT_BATCHES", 2)
-    monkeypatch.setattr("floorlog.record.sheet.GROUP_ROWS", 50)
+    monkeypatch.setattr("floorlog.record.export.export.LOT_BATCHES", 2)
+    monkeypatch.setattr("floorlog.record.export.sheet.GROUP_ROWS", 50)
     exported(written, tmp_path / "warm")
 
     def peak(name: str, **asked) -> int:

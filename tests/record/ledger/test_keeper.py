@@ -16,8 +16,8 @@ from floorlog.core.ledger.tree import Growing, root
 from floorlog.errors import InputError, RecordError
 from floorlog.keeper import LATE_SECONDS, RETRY_SECONDS, ROUND_SECONDS, SEAL_STEP_SECONDS_MAX
 from floorlog.metrics import Measures
-from floorlog.record.anchor import Directory, note_name, notes_of, open_signer
-from floorlog.record.expire import BATCHES_MIN, Expirer
+from floorlog.record.act.expire import BATCHES_MIN, Expirer
+from floorlog.record.log.anchor import Directory, note_name, notes_of, open_signer
 from floorlog.record.verifier import Key
 
 pytestmark = pytest.mark.slow  # a database and a keeper
@@ -235,7 +235,7 @@ def test_what_cannot_be_sealed_or_expire_keeps_nothing_else_from_its_turn(
     lead(keeper)
     keeper._seal_at = float("-inf")
     monkeypatch.setattr("floorlog.keeper.Sealer.step", canceled)
-    monkeypatch.setattr("floorlog.record.expire.step", canceled)
+    monkeypatch.setattr("floorlog.record.act.expire.step", canceled)
     keeper._expirer = Expirer()
     assert keeper._attempt(keeper.round) == RETRY_SECONDS
     assert "NOTHING CAN EXPIRE" not in caplog.text

@@ -17,9 +17,9 @@ from written import Plant, Shard, Written, lead, more
 from floorlog import config
 from floorlog.core.ledger.tree import root
 from floorlog.local.child import leashed
-from floorlog.record.anchor import Anchor
-from floorlog.record.publish import read_leaves
-from floorlog.record.verify import verify
+from floorlog.record.check.verify import verify
+from floorlog.record.log.anchor import Anchor
+from floorlog.record.log.publish import read_leaves
 from floorlog.store.migrate import KEEPER, OPERATOR, READER, WRITER
 
 KILLS = 5

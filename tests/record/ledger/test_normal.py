@@ -8,8 +8,8 @@ from written import Written
 from floorlog.core.catalogue import Catalogue
 from floorlog.core.condition import Excluded
 from floorlog.errors import InputError
-from floorlog.record.normal import accept, exclude
-from floorlog.record.verify import verify
+from floorlog.record.act.normal import accept, exclude
+from floorlog.record.check.verify import verify
 from floorlog.store.catalogue import put_catalogue
 from floorlog.store.migrate import OPERATOR, READER
 

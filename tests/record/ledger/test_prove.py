@@ -11,7 +11,7 @@ from written import Written, more
 
 from floorlog.errors import InputError, RecordError
 from floorlog.record import verifier
-from floorlog.record.prove import file_name, moment_us, prove
+from floorlog.record.export.prove import file_name, moment_us, prove
 from floorlog.store.migrate import READER
 
 READINGS = """

@@ -12,9 +12,9 @@ from written import Written, lead, more
 from floorlog.core.ledger.fork import Fork
 from floorlog.core.ledger.tree import root
 from floorlog.errors import InputError, RecordError
-from floorlog.record.anchor import Directory, note_text, open_signer
-from floorlog.record.recover import recover
-from floorlog.record.verify import Report, verify
+from floorlog.record.check.verify import Report, verify
+from floorlog.record.log.anchor import Directory, note_text, open_signer
+from floorlog.record.log.recover import recover
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, READER
 
 pytestmark = pytest.mark.slow  # databases are copied

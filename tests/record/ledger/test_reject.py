@@ -9,10 +9,10 @@ from written import Written
 from floorlog.cli import floorlog
 from floorlog.core.reading import Code
 from floorlog.errors import InputError, ServiceError
-from floorlog.record.mend import ADVICE
-from floorlog.record.reconcile import COUNTS, reconcile
-from floorlog.record.reject import Asked, reject, rejects, replay, shown
-from floorlog.record.verify import verify
+from floorlog.record.act.mend import ADVICE
+from floorlog.record.act.reconcile import COUNTS, reconcile
+from floorlog.record.act.reject import Asked, reject, rejects, replay, shown
+from floorlog.record.check.verify import verify
 from floorlog.store.migrate import OPERATOR, READER
 
 pytestmark = pytest.mark.slow

@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from written import TEMPLATE, Ground
 
-from floorlog.record.check_schema import check_schema
-from floorlog.record.finding import Findings
-from floorlog.record.verify import verify
+from floorlog.record.check.finding import Findings
+from floorlog.record.check.schema import check_schema
+from floorlog.record.check.verify import verify
 from floorlog.store.migrate import READER
 
 pytestmark = pytest.mark.slow  # a database each

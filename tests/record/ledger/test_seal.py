@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sealing import seal
 
-from floorlog.record.sealed import _order
-from floorlog.record.verify import verify
+from floorlog.record.check.sealed import _order
+from floorlog.record.check.verify import verify
 from floorlog.store.chunk import CONFLICT, LATE, Sealed
 
 

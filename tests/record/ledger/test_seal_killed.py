@@ -9,7 +9,7 @@ import pytest
 from sealing import seal
 from written import more
 
-from floorlog.record.verify import verify
+from floorlog.record.check.verify import verify
 from floorlog.store.migrate import KEEPER
 
 KILLS = 5
@@ -17,7 +17,7 @@ VIEW = "SELECT * FROM floorlog.reading"
 # Many small steps, each a transaction, that a kill may fall into.
 CHILD = """
 import sys
-from floorlog.record import seal
+from floorlog.record.seal import seal
 from floorlog.store.link import Link
 seal.STEP_READINGS_MAX, seal.PAGE_ROWS_MIN, seal.PAGE_ROWS_MAX = 7, 1, 1
 sealer = seal.Sealer(Link(sys.argv[1], "keeper", 30).idle(), quiet_s=0, age_s=0)

@@ -11,9 +11,9 @@ from sealing import seal
 from tamper import Campaign, Redraw
 from written import TEMPLATE, Ground, Plant, Shard, Written
 
-from floorlog.record.act import acting
-from floorlog.record.rebuild import rebuild_in
-from floorlog.record.retention import set_policy, step
+from floorlog.record.act.act import acting
+from floorlog.record.act.retention import set_policy, step
+from floorlog.record.check.rebuild import rebuild_in
 from floorlog.store.migrate import KEEPER, OPERATOR, WRITER
 
 

@@ -10,8 +10,8 @@ from sealing import seal
 from written import Plant, Shard, Written, lead, more
 
 from floorlog.errors import InputError
-from floorlog.record.rebuild import rebuild
-from floorlog.record.verify import Report, verify
+from floorlog.record.check.rebuild import rebuild
+from floorlog.record.check.verify import Report, verify
 from floorlog.status import as_object
 from floorlog.store.migrate import READER, WRITER
 from floorlog.store.reader import Reader
@@ -101,7 +101,7 @@ def test_another_key_is_found(written) -> None:
     """Who was given the log's key another way is told when the notes are signed by another."""
     key = written.anchor.key()
     other = written.directory / "other.key"
-    from floorlog.record.anchor import open_signer  # noqa: PLC0415 - for this test alone
+    from floorlog.record.log.anchor import open_signer  # noqa: PLC0415 - for this test alone
 
     report = verified(written, key=str(open_signer(other, may_create=True).key))
     assert not report.ok

@@ -18,8 +18,8 @@ from floorlog.core.protocol import Commit, Committed, Lease, Register, Shard, Su
 from floorlog.core.reading import Anomaly, Batch, Code, Counts, Gap, Kind, Readings, Reject
 from floorlog.core.series import SeriesKey
 from floorlog.keeper import RETRY_SECONDS, Keeper
-from floorlog.record.anchor import Directory, open_signer
-from floorlog.record.correct import correct
+from floorlog.record.act.correct import correct
+from floorlog.record.log.anchor import Directory, open_signer
 from floorlog.store.migrate import KEEPER, LOGIN_ROLES, OPERATOR, WRITER, migrate
 from floorlog.store.postgres import Store
 

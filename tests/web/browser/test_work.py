@@ -21,15 +21,15 @@ from floorlog.keeper import RETRY_SECONDS, Keeper
 from floorlog.local.services import REGION, STREAM_NAME
 from floorlog.local.supervisor import Supervisor
 from floorlog.local.up import add_workers, open_record, open_stream
-from floorlog.record.anchor import Directory, open_signer
+from floorlog.record.log.anchor import Directory, open_signer
 from floorlog.source.sender import Entry, Sender
 from floorlog.store.catalogue import put_catalogue
 from floorlog.store.migrate import KEEPER, OPERATOR
-from floorlog.web.access import Loopback
-from floorlog.web.errand import Ground
-from floorlog.web.jobs import Jobs
+from floorlog.web.access.access import Loopback
 from floorlog.web.services import Services
-from floorlog.web.upload import Uploads
+from floorlog.web.work.errand import Ground
+from floorlog.web.work.jobs import Jobs
+from floorlog.web.work.upload import Uploads
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("page")]
 

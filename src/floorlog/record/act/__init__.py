@@ -1,0 +1,1 @@
+"""What people do to a record, each an appended event."""

@@ -1,0 +1,1 @@
+"""Alarms over the record: their budget, and the notices that go out."""

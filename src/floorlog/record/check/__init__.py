@@ -1,0 +1,1 @@
+"""The whole record computed again and held against its anchors."""

@@ -1,0 +1,1 @@
+"""The log over all entries: sequenced, signed, anchored outside, recovered."""

@@ -1,0 +1,1 @@
+"""Open rows into chunks, and what a chunk is."""
