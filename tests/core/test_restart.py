@@ -46,7 +46,9 @@ def records(number: int) -> list[Record]:
 class Shard:
     """A pipeline, and what the record holds of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: int = 0) -> None:
+        """`late`: the first batch with readings of d2."""
+        self.late = late
         self.pipeline = Pipeline(1)
         self.tail: list[StoredBatch] = []
         self.dumps: list[bytes] = []
@@ -59,7 +61,8 @@ class Shard:
         if pipeline.catalogue_version != version:
             pipeline.adopt(version, CATALOGUES[version])
         self.dumps.append(pipeline.dump(0))
-        draft = pipeline.draft(records(number))
+        there = number >= self.late
+        draft = pipeline.draft([one for one in records(number) if there or b'"d2"' not in one.data])
         keys, _ = pipeline.unregistered(draft)
         for key in keys:  # one at a time: rows then are in order of first sight, not of ids
             one = KnownSeries(IDS[key.device], key.device, "m", key.kind, None, 1)
@@ -84,12 +87,11 @@ class Shard:
     def killed(self, snapshot: int) -> None:
         """Another worker goes on from a snapshot and what was committed after it."""
         blob = self.dumps[snapshot] if snapshot else None
-        hashes = {self.pipeline.table.row_of(one.series_id): one for one in SERIES}
-        state = StoredState(
-            blob, (), tuple(self.tail[snapshot:]), SERIES,
-            {one.series_id: self.pipeline.hashes[row] for row, one in hashes.items()}, {},
-            CATALOGUES,
-        )  # fmt: skip
+        table = self.pipeline.table
+        known = tuple(one for one in SERIES if table.knows(one.series_id))
+        hashes = {one.series_id: self.pipeline.hashes[table.row_of(one.series_id)] for one in known}
+        tail = tuple(self.tail[snapshot:])
+        state = StoredState(blob, (), tail, known, hashes, {}, CATALOGUES)
         self.pipeline = Pipeline(1)
         self.pipeline.restore(state, *WHOLE)
         for row in range(len(self.pipeline.table)):  # what the record would answer when asked
@@ -126,3 +128,37 @@ def test_killed_at_any_places_it_finds_and_keeps_the_same_bits() -> None:
         assert [key for key, _ in again.pipeline.table.keys] == sorted(DEVICES)
         assert again.events == whole.events, seed
         assert again.pipeline.dump(0) == whole.pipeline.dump(0), seed
+
+
+@pytest.mark.slow
+def test_killed_after_a_sensor_came_it_keeps_the_same_bits() -> None:
+    """Batches from before a sensor's first reading are replayed as if nobody knew of it."""
+    shards = Shard(late=12), Shard(late=12)
+    for number in range(20):
+        for shard in shards:
+            shard.commit(number)
+        if number == 15:
+            shards[1].killed(6)
+    whole, again = shards
+    pairs = whole.pipeline.panel._cells.columns("broken_correlation")["count"]
+    assert (pairs > 0.0).sum() == 6  # each pair of the four is compared
+    assert again.events == whole.events
+    assert again.pipeline.dump(0) == whole.pipeline.dump(0)
+
+
+def test_what_a_newer_release_learns_afresh_the_record_hears() -> None:
+    """Of series whose memory means something else now: learning, then ready; once each."""
+    shard = Shard()
+    for number in range(8):
+        shard.commit(number)
+    old = shard.pipeline.dump(0)
+    assert b"unusual.2." in old
+    shard.dumps.append(old.replace(b"unusual.2.", b"unusual.1."))
+    shard.killed(8)
+    shard.dumps.pop()
+    shard.events.clear()
+    for number in range(8, 14):
+        shard.commit(number)
+    told = [event[2:] for event in shard.events if event[1] == "told"]
+    ids = sorted(IDS.values())
+    assert told == [(one, False) for one in ids] + [(one, True) for one in ids]

@@ -67,6 +67,7 @@ class Pipeline:
     ready: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))  # by row, as said
     _ready: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     _said: NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
+    _is_ours: bool = True  # a release with the same detectors wrote what was taken over
     _undo: tuple[object, tuple[aside.Aside, ...]] | None = None
     _rules: SeriesRules | None = None
 
@@ -263,7 +264,7 @@ class Pipeline:
                 self.panel.restore(empty)
 
     def _rebuild(self, stored: StoredState, hash_begin: int, hash_end: int) -> dict[int, int]:
-        self.clock_s, self.asides.held = -1, ()
+        self.clock_s, self.asides.held, self._is_ours = -1, (), True
         self.states = dict(stored.states)
         self.registry.learn_states(self.states)
         self.learn(stored.series)
@@ -282,7 +283,7 @@ class Pipeline:
         if newest and newest != self.catalogue_version:
             self.adopt(newest, stored.catalogues[newest])
         self._undo = None
-        if not self.asides.held:  # else all is said once more
+        if self._is_ours and not self.asides.held:  # else all is said once more
             with suppress(Exception):  # also where a detector fails at this: the next batch says so
                 self._ready = self.panel.ready()
                 self.ready = self._said = self._readiness()[0]
@@ -336,9 +337,7 @@ class Pipeline:
         self.panel.grow(len(table))
         marks.grow(len(table))
         for state in whole.series:
-            if inherit and not state.inside(*inherit):
-                continue
-            if not table.knows(state.series_id):
+            if (inherit and not state.inside(*inherit)) or not table.knows(state.series_id):
                 continue
             row = table.row_of(state.series_id)
             if state.hash_key:
@@ -346,7 +345,7 @@ class Pipeline:
             if state.mark is not None:
                 marks.raise_to(row, state.mark, state.held)
             marks.known[row] = state.known and int(table.home[row]) == self.lease_id
-            self.panel.load(row, state.detectors)
+            self._is_ours &= self.panel.load(row, state.detectors)
         self.asides.add(aside.inherited(whole.asides, table, self.lease_id, heir=bool(inherit)))
         self.clock_s = max(self.clock_s, whole.clock_s)
         return whole.lease_id, whole.version

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, Day, readings
 
-from floorlog.core.detect.asset_shift import Members
-from floorlog.core.detect.correlation import PARTNERS, Partners
+from floorlog.core.detect.asset_shift import NO_ASSET, Members
+from floorlog.core.detect.correlation import PARTNERS, Partners, _compare
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.reading import Anomaly
@@ -133,6 +133,39 @@ def test_an_operator_s_word_ends_it() -> None:
         "end",
         "accepted as normal by an operator",
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", [(0, 1, 2, 3), (1,)])
+def test_what_is_no_asset_any_more_is_not_judged_as_one(gone: tuple[int, ...]) -> None:
+    """An asset that is split, or a sensor that leaves it: what was found ends, nothing begins."""
+    day = plant(6, length=LENGTH + 400)
+    cut = (FAULT + 500) * ROWS
+    panel = Panel([Learned()])
+    one, two = day.part(0, cut), day.part(cut, len(day))
+    found = panel.advance(one.readings, one.fresh, day.rules, day.kind, BEGIN_S + FAULT + 499)
+    start = broken(found)[0]
+    assert start.row == 1
+    day.rules.asset[list(gone)] = NONE
+    day.rules.changed()
+    rest = panel.advance(two.readings, two.fresh, day.rules, day.kind, day.end_s)
+    (end,) = broken(rest)
+    assert (end.row, end.phase, end.reason) == (1, "end", NO_ASSET)
+    assert (FAULT + 490) < end.at / 1e6 - BEGIN_S <= (FAULT + 500)
+
+
+def test_a_pair_that_is_none_any_more_is_not_broken() -> None:
+    """Of four sensors one leaves: what its place in the order made a pair is forgotten."""
+    memory = Panel([Learned()])
+    memory.grow(4)
+    columns = memory._cells.columns("broken_correlation")
+    columns["seen_s"][:] = BEGIN_S
+    columns["partner"][1, 0], columns["broken"][1, 0] = 102.0, 5.0
+    series = np.arange(100, 104, dtype=np.int32)
+    for asset, stays in (((0, 0, 0, 0), True), ((0, NONE, 0, 0), False)):
+        partners = Partners.of(Members(np.array(asset, np.int32), series))
+        assert _compare(columns, partners, np.array([0]))[0] == stays
+    assert columns["partner"][1, 0] == 0.0
 
 
 def test_every_pair_of_a_small_asset_is_looked_at_once() -> None:

@@ -115,8 +115,8 @@ class Cells:
             for sections, begin, end in zip(present, begins, ends, strict=True)
         ]
 
-    def load(self, row: int, blob: bytes) -> None:
-        """Put a series' bytes back.
+    def load(self, row: int, blob: bytes) -> bool:
+        """Put a series' bytes back; whether they are of the same detectors, all as they are here.
 
         A detector that they do not know, or know by an older meaning, begins to learn; what it
         found and is open still ends. Raises RecordError when they are damaged, or of a newer
@@ -151,6 +151,7 @@ class Cells:
         if len(data) != 8 * at:
             raise _damaged(f"{len(data)} bytes of cells where {8 * at} are named")
         self.grid.view(np.int64)[:, row] = column
+        return theirs == [(each.name, each.version, each.end - each.begin) for each in self._kept]
 
     def copy(self) -> tuple[int, Floats]:
         """What `restore` takes back to."""

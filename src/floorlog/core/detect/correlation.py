@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from floorlog.core.detect.acceptance import REASON
-from floorlog.core.detect.asset_shift import AGE_S_MAX, LAPSED, STAY, Levels, Members
+from floorlog.core.detect.asset_shift import AGE_S_MAX, LAPSED, NO_ASSET, STAY, Levels, Members
 from floorlog.core.detect.detector import NEVER, Flags, Floats, Memory, number, span
 from floorlog.core.detect.rounds import Places
 from floorlog.core.reading import MICROSECONDS, Anomaly
@@ -53,14 +53,17 @@ CLOSE = 2.0
 """… until they are less than twice as large."""
 BROKEN_MAX = 512.0  # comparisons: then it is the new normal, and learned afresh
 OFF_DELAY_S = 60.0
+FORGOTTEN = NEVER + 1
+"""Instead of `seen_s`: has its place among the asset's sensors, but what it said counts no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partners:
     """Whom each row is compared with: rows and series ids, shape (PARTNERS, rows), NONE = no one.
 
-    In the asset's order of series each has those that follow it, around the end; a pair of few is
-    looked at by one of the two only.
+    A series counts once it has said something: a process that takes over knows those that came
+    later from the start. In the asset's order of series each has those that follow it, around the
+    end; a pair of few is looked at by one of the two only.
     """
 
     row: NDArray[np.intp]
@@ -120,7 +123,6 @@ class BrokenCorrelation:
         """Take a batch's levels in, second by second, and compare as each second has passed."""
         found: list[Anomaly] = []
         accepted = accepted or {}
-        partners = self._of(members)
         inside = members.asset[levels.row] >= 0
         order = np.lexsort((levels.ts, levels.row, levels.arrival_s))
         order = order[inside[order]]
@@ -128,7 +130,7 @@ class BrokenCorrelation:
         split = np.split(order, np.flatnonzero(np.diff(seconds)) + 1) if len(order) else []
         parts = {int(levels.arrival_s[part[0]]): part for part in split}
         for second in sorted({*parts, *accepted}):
-            found.extend(self._close(memory, members, partners, second))
+            found.extend(self._close(memory, members, second))
             found.extend(self._forget(memory, members, accepted.get(second, ()), second))
             part = parts.get(second, order[:0])
             row = levels.row[part]
@@ -138,7 +140,7 @@ class BrokenCorrelation:
                 memory[name][row] = getattr(levels, name)[part]
             memory["seen_s"][row] = second
             memory["waits"][row] = 1.0
-        found.extend(self._close(memory, members, partners, clock_s))
+        found.extend(self._close(memory, members, clock_s))
         return found
 
     def deadline_s(self, memory: Memory, members: Members, clock_s: int) -> int | None:
@@ -149,7 +151,10 @@ class BrokenCorrelation:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _of(self, members: Members) -> Partners:
+    def _of(self, memory: Memory, every: Members) -> Partners:
+        """The pairs of those that have said something."""
+        heard = memory["seen_s"] != NEVER
+        members = Members(np.where(heard, every.asset, np.int32(NONE)), every.series)
         known = self._known
         if (
             known is None
@@ -162,14 +167,14 @@ class BrokenCorrelation:
     def _known_s(self, memory: Memory, members: Members, row: int) -> int:
         return int(memory["seen_s"][members.beside(row)].max()) + AGE_S_MAX
 
-    def _close(
-        self, memory: Memory, members: Members, partners: Partners, second: int
-    ) -> list[Anomaly]:
+    def _close(self, memory: Memory, members: Members, second: int) -> list[Anomaly]:
         """Compare what was said before this second and was not compared; let silent ones end."""
         found: list[Anomaly] = []
-        rows = np.flatnonzero((memory["waits"] > 0.0) & (memory["seen_s"] < second))
+        waits = (memory["waits"] > 0.0) & (memory["seen_s"] < second)
+        rows = np.flatnonzero(waits & (members.asset >= 0))
+        memory["waits"][waits] = 0.0
         if len(rows):
-            memory["waits"][rows] = 0.0
+            partners = self._of(memory, members)
             broken = _compare(memory, partners, rows)
             touched = np.unique(members.asset[rows[broken]]).tolist()
             led = np.flatnonzero(memory["start"] != NEVER)
@@ -179,7 +184,10 @@ class BrokenCorrelation:
                 found.extend(self._judge(memory, members, partners, code))
         for row in np.flatnonzero(memory["start"] != NEVER).tolist():
             known_s = self._known_s(memory, members, row)
-            if known_s < second:
+            if members.asset[row] < 0:  # at its last word: which batch shows it plays no part
+                at = max(int(memory["ts"][row]), int(memory["start"][row]))
+                found.append(self._end(memory, row, at, NO_ASSET))
+            elif known_s < second:
                 at = max(known_s * MICROSECONDS, int(memory["start"][row]))
                 found.append(self._end(memory, row, at, LAPSED))
         return found
@@ -244,6 +252,7 @@ class BrokenCorrelation:
                 found.append(self._end(memory, row, at, REASON))
             for name, kind in FIELDS.items():
                 memory[name][..., row] = NEVER if kind == "i8" else 0.0
+            memory["seen_s"][row] = FORGOTTEN
             beside = members.beside(row)
             with_it = memory["partner"][:, beside] == members.series[row]
             for name in PAIRS:
@@ -271,8 +280,9 @@ def _compare(memory: Memory, partners: Partners, rows: Places) -> Flags:
     row, series = partners.row[:, rows], partners.series[:, rows]
     pair = {name: memory[name][:, rows] for name in PAIRS}
     fresh = (row >= 0) & (memory["seen_s"][row] > memory["before_s"][rows])
-    fresh &= memory["seen_s"][row] != NEVER
-    another = (pair["partner"] != series) & (row >= 0)
+    fresh &= memory["seen_s"][row] > FORGOTTEN
+    series = np.where(row >= 0, series, 0.0)
+    another = pair["partner"] != series
     for name in PAIRS:
         np.copyto(pair[name], 0.0, where=another)
     np.copyto(pair["partner"], series, where=another)

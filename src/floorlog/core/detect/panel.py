@@ -192,9 +192,12 @@ class Panel:
             self.grow(int(rows.max()) + 1)
         return self._cells.dump(rows)
 
-    def load(self, row: int, blob: bytes) -> None:
-        """Put one series' state back, bit for bit; RecordError when it cannot be understood."""
-        self._cells.load(row, blob)
+    def load(self, row: int, blob: bytes) -> bool:
+        """Put one series' state back, bit for bit; RecordError when it cannot be understood.
+
+        Returns whether all of it is known here, and nothing else is: else something learns afresh.
+        """
+        return self._cells.load(row, blob)
 
     def copy(self) -> object:
         """The whole state, for `restore`."""
