@@ -159,7 +159,7 @@ def test_a_pair_that_is_none_any_more_is_not_broken() -> None:
     memory = Panel([Learned()])
     memory.grow(4)
     columns = memory._cells.columns("broken_correlation")
-    columns["seen_s"][:] = BEGIN_S
+    columns["seen_s"][:] = columns["before_s"][:] = BEGIN_S  # nothing new to compare
     columns["partner"][1, 0], columns["broken"][1, 0] = 102.0, 5.0
     series = np.arange(100, 104, dtype=np.int32)
     for asset, stays in (((0, 0, 0, 0), True), ((0, NONE, 0, 0), False)):
