@@ -19,6 +19,7 @@ from floorlog.web.work import jobs as room
 from floorlog.web.work.errand import Ground, Look, Rehearse, Verify
 from floorlog.web.work.jobs import Job, Jobs
 from floorlog.web.work.upload import FILES_MAX, Uploads
+from floorlog.web.work.work import outcome
 
 pytestmark = [pytest.mark.xdist_group("page")]
 ANN = Identity("p-000000000001", Role.ADMIN)
@@ -153,6 +154,28 @@ def test_jobs_are_bounded_and_ended(monkeypatch, tmp_path):
     asyncio.run(run())
 
 
+def test_who_ended_a_job_is_in_its_event(monkeypatch, tmp_path):
+    """The event of its end stands under who began it, and names who ended it, if somebody did."""
+    program(monkeypatch, "import sys; sys.stdin.read()")
+    told: list[dict[str, object]] = []
+
+    async def after(job: Any) -> None:
+        told.append(outcome(job))
+
+    async def run() -> None:
+        made = jobs(tmp_path)
+        for by in (BEN.actor, ""):
+            job = made.start(Verify(), ANN, AUDITING, after=after)
+            await asyncio.sleep(0.2)
+            await made.end(job, by)
+            assert job.actor == ANN.actor
+        await made.close()
+
+    asyncio.run(run())
+    assert [one.get("ended_by") for one in told] == [BEN.actor, None]
+    assert [one["state"] for one in told] == ["ended", "ended"]
+
+
 @pytest.mark.slow
 def test_a_process_ends_with_who_began_it():
     """When its orders break off, the process of an errand does not go on by itself."""
@@ -221,13 +244,16 @@ def test_what_a_killed_page_left_is_removed(tmp_path):
     """The next one to the same place clears it away; that of a page that lives stays."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left, live = (tmp_path / f"floorlog-page-{pid}-x" for pid in (dead.pid, os.getpid()))
+    pids = (dead.pid, os.getppid(), os.getpid())
+    left, live, namesake = (tmp_path / f"floorlog-page-{pid}-x" for pid in pids)
     other = tmp_path / "floorlog-page-mine"
-    for place in (left, live, other):
+    for place in (left, live, namesake, other):
         place.mkdir()
         (place / "file").touch()
-    jobs(tmp_path).spool("a")
+    made = jobs(tmp_path).spool("a")
+    assert made.exists()
     assert not left.exists()
+    assert not namesake.exists()  # of a page with this one's number, in a container that restarted
     assert live.exists()
     assert other.exists()
 

@@ -236,7 +236,8 @@ def try_(
             finally:
                 trial.close()
             say(convoy.warnings())
-            print(_report(result, convoy.skipped, as_json=as_json), flush=True)
+            left = {"skipped": convoy.skipped, "empty": convoy.empty}
+            print(_report(result, left, as_json=as_json), flush=True)
             if not once:
                 print(f"the page is there until Ctrl-C{trial.page(free)}", file=sys.stderr)
                 with suppress(KeyboardInterrupt):
@@ -291,12 +292,12 @@ def _bar() -> "Iterator[Callable[[int, int, Progress], None]]":
         yield tell
 
 
-def _report(result: "Result", skipped: int, *, as_json: bool) -> str:
+def _report(result: "Result", left: dict[str, int], *, as_json: bool) -> str:
     from dataclasses import asdict
 
     import msgspec
 
-    found = {**asdict(result), "skipped": skipped}
+    found = {**asdict(result), **left}
     if as_json:
         return msgspec.json.encode(found).decode()
     seconds = found.pop("seconds")

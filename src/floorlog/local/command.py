@@ -38,7 +38,7 @@ class Command:
     def death(self, child: Child) -> Death:
         """How it ended, with the last line it said. It is always tried again."""
         error = ServiceError(
-            f"{self.name} {child.ending()}: {last_line(child.said())}",
+            f"{self.name} {child.ending()}; the last that it said: {last_line(child.said())}",
             where=str(child.log_path),
             fix="see its log",
         )

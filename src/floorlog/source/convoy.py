@@ -47,6 +47,11 @@ class Convoy:
         """Rows that are no readings."""
         return sum(replay.skipped for replay in self.replays)
 
+    @property
+    def empty(self) -> int:
+        """Cells without a value, in any of its spellings."""
+        return sum(replay.empty for replay in self.replays)
+
     def records(self) -> Iterator[Packed]:
         """Records to send. Raises InputError when a file breaks off."""
         readings_max = RECORD_READINGS_MAX // min(len(self._lanes), LANES_MAX)

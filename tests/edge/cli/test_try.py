@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow  # starts the whole of `try`
 
 KEYS = {
     "received", "stored", "rejected", "duplicate", "conflict", "gaps", "series", "anomalies",
-    "skipped", "seconds",
+    "skipped", "empty", "seconds",
 }  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def test_try_accounts_for_every_reading(floorlog, tmp_path):
     assert found["stored"] == 600 + 540 + 1
     assert (found["rejected"], found["duplicate"], found["conflict"]) == (0, 3, 1)
     assert (found["gaps"], found["series"], found["skipped"]) == (0, 2, 0)
+    assert found["empty"] == 60
     assert "Europe/Berlin" in answer.err
     assert "decimal comma" in answer.err
     assert "Temperatur" in answer.err

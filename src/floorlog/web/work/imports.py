@@ -14,7 +14,7 @@ from floorlog.web.api.shape import Tally
 from floorlog.web.work.errand import Look, Rehearse, TakeIn, TakenIn
 from floorlog.web.work.jobs import Job
 from floorlog.web.work.upload import FILE_BYTES_MAX, PIECE_BYTES_MAX, Upload, Uploads
-from floorlog.web.work.work import JobEntry, entry, jobs_of
+from floorlog.web.work.work import JobEntry, entry, jobs_of, outcome
 
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
 LAYOUT_BYTES_MAX = 1 << 20
@@ -138,7 +138,7 @@ async def take_in(call: Call) -> JobEntry:
         await keep(call.services.record, call.who.actor, "import", detail)
 
     async def after(job: Job) -> None:
-        detail: dict[str, object] = {"job": job.job_id, "state": job.state}
+        detail = outcome(job)
         if isinstance(job.result, TakenIn):
             detail |= {"sent": job.result.sent, "skipped": job.result.skipped}
         await keep(call.services.record, call.who.actor, "import.over", detail)

@@ -60,6 +60,7 @@ class Job:
         says: why it failed.
         result: what came of it.
         file: what it writes, in a directory of its own.
+        ended_by: who ended it; empty where nobody did, or the page itself.
     """
 
     job_id: str
@@ -73,6 +74,7 @@ class Job:
     says: str = ""
     result: Result | None = None
     file: Path | None = None
+    ended_by: str = ""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -170,9 +172,10 @@ class Jobs:
         found = [job for job in self._held.values() if who.role in job.roles]
         return [job for job in reversed(found) if kind is None or job.kind == kind]
 
-    async def end(self, job: Job) -> None:
-        """End a job that runs; one that is over stays as it is."""
+    async def end(self, job: Job, by: str = "") -> None:
+        """End a job that runs, as this actor; one that is over stays as it is."""
         if job.task is not None and not job.is_over:
+            job.ended_by = by
             job.task.cancel()
             await asyncio.gather(job.task, return_exceptions=True)
             self._over(job, "ended", "somebody ended it")  # also where it had not begun
@@ -270,11 +273,16 @@ def clear_left(own: Path) -> None:
     for left in own.parent.glob(f"{SPOOL}*-*"):
         digits = left.name.removeprefix(SPOOL).partition("-")[0]
         with contextlib.suppress(OSError):
-            if digits.isdecimal() and left.stat().st_uid == os.getuid() and not _lives(int(digits)):
+            if left == own or not digits.isdecimal() or left.stat().st_uid != os.getuid():
+                continue
+            if not _lives(int(digits)):
                 rmtree(left, ignore_errors=True)
 
 
 def _lives(pid: int) -> bool:
+    """Whether another process has this number; in a container each page has the same one."""
+    if pid == os.getpid():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -97,8 +97,14 @@ async def end(call: Call) -> JobEntry:
     """End a job that runs; what it has done so far stays done, which matters for imports alone."""
     jobs = jobs_of(call)
     job = jobs.find(call.parts["job"], call.who)
-    await jobs.end(job)
+    await jobs.end(job, call.who.actor)
     return entry(job)
+
+
+def outcome(job: Job) -> dict[str, object]:
+    """How a job ended, for its audit event, which stands under the name of who began it."""
+    end: dict[str, object] = {"job": job.job_id, "state": job.state}
+    return end | {"ended_by": job.ended_by} if job.state == "ended" and job.ended_by else end
 
 
 def begin(
@@ -110,7 +116,7 @@ def begin(
         await keep(call.services.record, call.who.actor, job.kind, {"job": job.job_id, **detail})
 
     async def after(job: Job) -> None:
-        end: dict[str, object] = {"job": job.job_id, "state": job.state}
+        end = outcome(job)
         if isinstance(job.result, Verified):
             found = job.result
             end |= {"ok": found.ok, "wrong": found.wrong_count, "anchored": found.anchored}
