@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_day import BEGIN_S, readings
 
-from floorlog.core.detect.daily import Daily
+from floorlog.core.detect.daily import STATES, Daily, _slot
 from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.reading import Anomaly
@@ -14,6 +14,7 @@ STEP_S = 60
 DAYS = 16
 COUNT = DAYS * 86_400 // STEP_S
 FAULT = COUNT - 120
+CODES = np.array([57.0, 9.0, 31.0])  # of the states' names among all of a plant
 
 
 def plant(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +38,8 @@ def judge(state: np.ndarray, value: np.ndarray, *, named: bool, per_batch: int) 
         count = part.stop - part.start
         at_s = np.repeat(BEGIN_S + np.arange(part.start, part.stop) * STEP_S, 2)
         at_s[::2] -= STEP_S // 2  # a state is in force for what comes in later seconds
-        both = np.stack([state[part], value[part]], axis=1).ravel()
+        codes = CODES[state[part].astype(np.intp)]
+        both = np.stack([codes, value[part]], axis=1).ravel()
         some = readings(np.tile(np.array([1, 0], np.int32), count), at_s * 1_000_000, both)
         fresh = np.ones(len(some), np.bool_)
         found += panel.advance(some, fresh, rules, kind, int(some.arrival_s[-1]))
@@ -64,3 +66,13 @@ def test_states_and_batches_give_the_same_bits() -> None:
     one = judge(state, value, named=True, per_batch=1000)
     assert one == judge(state, value, named=True, per_batch=333)
     assert one
+
+
+def test_the_first_states_of_each_series_have_a_place_each() -> None:
+    """Whatever their codes; later ones share the last place, and what is not known takes none."""
+    known = np.zeros((STATES - 1, 2))
+    slots = [
+        _slot(np.array(codes), known).tolist()
+        for codes in ((9.0, -1.0), (0.0, 40.0), (41.0, 9.0), (77.0, 40.0), (9.0, 0.0), (-1.0, 78.0))
+    ]
+    assert slots == [[0, 0], [1, 0], [2, 1], [3, 0], [0, 2], [0, 3]]

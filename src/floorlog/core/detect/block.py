@@ -32,8 +32,6 @@ FIELDS = {
 }
 SUMS = ("phase", "total", "peak", "spread", "moves", "anew", "least", "spiked")
 """What begins at 0 with each block."""
-STATES = 4
-"""States of the equipment that are told apart."""
 DAY_S = 86_400.0
 LEVEL_GAIN = 1.0 / 256.0
 LEVEL_CLIP = 4.0
@@ -59,7 +57,7 @@ class Block:
     elapsed_s: Floats  # since the block before; 0 after a pause
     anew: Flags  # came after a pause
     gate: Floats  # how fast to learn: 1 as usual, less inside a finding
-    state: Floats | None = None  # slot of the equipment's state at its end; −1 = none is known
+    state: Floats | None = None  # code of the equipment's state at its end; −1 = none is known
 
     def take_anew(self, memory: Memory) -> None:
         """After a pause a level is taken as it is, until a window shows whether it is another.
@@ -142,15 +140,8 @@ def settle(
     _pace(memory, elapsed_s)
     blocks += 1.0
     z = np.maximum(np.minimum((mean - level) / unit, 1e6), -1e6)
-    state = None if mode is None else _slot(mode)
+    state = None if mode is None else np.where(mode >= 0.0, mode, -1.0)
     return Block(mean, z, unit, level.copy(), peak, near, ts, elapsed_s, anew, gate, state)
-
-
-def _slot(mode: Floats) -> Floats:
-    """Where what is known of a state is kept: the first three have a place each, others share."""
-    known = mode >= 0.0
-    found: Floats = np.where(known, np.minimum(np.where(known, mode, 0.0), STATES - 1.0), -1.0)
-    return found
 
 
 def clear(memory: Memory) -> None:

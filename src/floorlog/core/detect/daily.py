@@ -4,12 +4,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from floorlog.core.detect.block import STATES, Block
+from floorlog.core.detect.block import Block
 from floorlog.core.detect.detector import SCORE_MAX, Flags, Floats, Memory
 from floorlog.core.detect.rounds import Places
 from floorlog.core.reading import MICROSECONDS
 
 BINS = 24
+STATES = 4
+"""States of the equipment that are told apart: the last one is all that are not the first ones."""
 DAYS_MIN = 3.0
 """Days on which an hour was seen, before it is usual."""
 GAIN = 1.0 / 7.0
@@ -24,11 +26,11 @@ class Daily:
     """A level that is not usual at this hour of the day, in this state of the equipment.
 
     Each of 24 hours (UTC) has a level, the mean of its last week or so. Where the catalogue names
-    the series that holds the equipment's state, each of its first three states, and all others
-    together, has 24 of its own; a block in which the state changes is not judged. Scale: the usual
-    distance of block means from it, over all hours. A series without a daily rhythm is no worse
-    off: its hours are alike. Source: seasonal profiles, as in Holt-Winters (Winters 1960), without
-    a trend.
+    the series that holds the equipment's state, each of the first three that it was in, and all
+    others together, has 24 of its own; a block in which the state changes is not judged. Scale: the
+    usual distance of block means from it, over all hours. A series without a daily rhythm is no
+    worse off: its hours are alike. Source: seasonal profiles, as in Holt-Winters (Winters 1960),
+    without a trend.
     """
 
     name = "daily"
@@ -42,6 +44,7 @@ class Daily:
         "seen": "f8",
     }
     by_state: ClassVar[dict[str, str]] = {
+        "known": f"f8:{STATES - 1}",  # codes of the first states + 1; 0 = not seen yet
         "state": "f8",  # slot of the state that the sum is of
         "stay_s": "f8",  # how long the sum is
         "usual_in": f"f8:{(STATES - 1) * BINS}",  # in the other states
@@ -67,7 +70,7 @@ class Daily:
         same = np.ones(len(now), np.bool_)
         state = None
         if block.state is not None:
-            state = np.maximum(block.state, 0.0)
+            state = _slot(block.state, memory["known"])
             same = state == memory["state"]
             turned |= ~same & (memory["blocks"] > 0.0)
         some = np.flatnonzero(turned)
@@ -109,6 +112,23 @@ class Daily:
         _keep(memory, "usual", state, hour, some, old + gain * (mean - old))
         _keep(memory, "days", state, hour, some, days + part)
         memory["sum"][some] = memory["blocks"][some] = 0.0
+
+
+def _slot(codes: Floats, known: Floats) -> Floats:
+    """Where what is usual in a state is kept: codes number the names of the whole record.
+
+    Args:
+        codes: of the states, by series; −1 = none is known, which counts as the first.
+        known: the field of this name; takes in states at first sight.
+    """
+    slot = np.where(codes < 0.0, 0.0, STATES - 1.0)
+    rest = codes >= 0.0
+    for place, kept in enumerate(known):
+        np.copyto(kept, codes + 1.0, where=rest & (kept == 0.0))
+        same = rest & (kept == codes + 1.0)
+        slot = np.where(same, float(place), slot)
+        rest &= ~same
+    return slot
 
 
 def _pick(
