@@ -5,8 +5,9 @@
 A reading each ten seconds of every sensor goes through the panel as shipped, a batch each ten
 seconds; every finding raises or returns its alarm by the table of ISA-18.2, and after each batch
 the plant's alarm budget has its round, as the keeper has. After twelve hours of learning a day is
-counted. Prints one JSON object: alarms in ten minutes with the budget and without, what came first,
-and whether every finding is still an event.
+counted. Prints one JSON object: alarms in ten minutes with the budget, with it and an operator who
+acknowledges each five minutes after it rang, and without; what came first, and whether every
+finding is still an event.
 """
 
 import argparse
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from detection import load
-from floorlog.core.alarm import Alarm, Event, Priority, change
+from floorlog.core.alarm import UNACKNOWLEDGED, Alarm, Event, Priority, change
 from floorlog.core.alarm_budget import AlarmBudget
 from floorlog.core.alarm_load import Name, Step, peak, shown
 from floorlog.core.reading import Anomaly
@@ -31,6 +32,7 @@ from floorlog.core.reading import Anomaly
 LEARNED_S = 12 * 3600
 STORM_S = 30 * 3600  # after the begin
 STORM_SPREAD_S = 60
+SEEN_US = 300_000_000
 SINGLE_FAULTS, ASSET_FAULTS = 20, 4  # of a day
 US = 1_000_000
 Floats = NDArray[np.float64]
@@ -43,15 +45,26 @@ def asset(device: str) -> str:
 
 @dataclass
 class Desk:
-    """Alarms as findings move them, with the budget's rounds in between; nobody acknowledges."""
+    """Alarms as findings move them, with the budget's rounds in between.
+
+    Attributes:
+        budget: None = every alarm rings.
+        attended: whether somebody acknowledges each alarm five minutes after it rang.
+    """
 
     budget: AlarmBudget | None
+    attended: bool = False
     steps: list[Step] = field(default_factory=list)
     alarms: dict[Name, Alarm] = field(default_factory=dict)
+    waiting: dict[Name, int] = field(default_factory=dict)  # since when, where attended
 
     def take(self, found: Sequence[Anomaly], now: int) -> None:
         """A batch, and the round after it."""
         first = len(self.steps)
+        for name in [name for name, at in self.waiting.items() if at + SEEN_US <= now]:
+            del self.waiting[name]
+            if self.alarms[name].state in UNACKNOWLEDGED:
+                self._add(name, Event.ACKNOWLEDGE, now, now, 1)
         for one in found:
             event = Event.RAISE if one.phase == "start" else Event.RETURN
             self._add((str(one.row), "value", one.detector), event, one.at, now, one.severity)
@@ -69,9 +82,10 @@ class Desk:
             return
         self.alarms[name] = after
         number, priority = len(self.steps) + 1, Priority.of(severity).number
-        self.steps.append(
-            Step(name, event, before.state, after.state, now, at, number, priority, by_design)
-        )
+        step = Step(name, event, before.state, after.state, now, at, number, priority, by_design)
+        self.steps.append(step)
+        if self.attended and step.rings:
+            self.waiting.setdefault(name, now)
 
 
 def harm(value: Floats, step_s: int, seed: int) -> None:
@@ -111,6 +125,7 @@ def figures(desk: Desk, begin_s: int, end_s: int) -> dict[str, object]:
 def count(value: Floats, step_s: int) -> dict[str, object]:
     """A plant's day, with the budget and beside it without."""
     budgeted, plain = Desk(AlarmBudget()), Desk(None)
+    attended = Desk(AlarmBudget(), attended=True)
     found, *_ = load.feed(value, step_s, per_batch=1)
     learned = [one for one in found if one.at >= (load.BEGIN_S + LEARNED_S) * US]
     batches: dict[int, list[Anomaly]] = {}
@@ -119,12 +134,13 @@ def count(value: Floats, step_s: int) -> dict[str, object]:
     span = range((load.BEGIN_S + LEARNED_S) // step_s, (load.BEGIN_S + 37 * 3600) // step_s)
     for batch in span:
         now = (batch + 1) * step_s * US
-        for desk in (budgeted, plain):
+        for desk in (budgeted, attended, plain):
             desk.take(batches.get(batch, ()), now)
     raised = [step for step in budgeted.steps if step.event is Event.RAISE]
     wanted = [step for step in plain.steps if step.event is Event.RAISE]
     result: dict[str, object] = {
         "day": figures(budgeted, LEARNED_S, 36 * 3600),
+        "day_attended": figures(attended, LEARNED_S, 36 * 3600),
         "day_without_budget": figures(plain, LEARNED_S, 36 * 3600),
         "findings": sum(one.phase == "start" for one in learned),
         "raise_events_lost": len(wanted) - len(raised),

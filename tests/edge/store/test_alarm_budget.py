@@ -31,7 +31,9 @@ class Plant:
         self.budgeter = Budgeter(self.connection, 10)
         self.desk = Alarms(record.dsn(OPERATOR))
 
-    def find(self, *detectors: str, phase: str = "start", severity: int = 2) -> None:
+    def find(
+        self, *detectors: str, phase: str = "start", severity: int = 2, device: int | None = None
+    ) -> None:
         """In one batch; the last one named tripped first."""
         self.number += 1
         first = self.record.t0 + 1000 * self.number
@@ -40,7 +42,8 @@ class Plant:
             for n, one in enumerate(detectors)
         )
         # Three devices: none of them has the whole storm.
-        series = tuple(self.ids[int(one[-2:]) % len(self.ids)] for one in detectors)
+        places = [int(one[-2:]) if device is None else device for one in detectors]
+        series = tuple(self.ids[place % len(self.ids)] for place in places)
         batch = self.record.batch(self.lease, self.number, anomalies=found, anomaly_series=series)
         self.record.commit(self.store, batch)
 
@@ -113,6 +116,29 @@ def test_a_restart_knows_who_was_grouped(plant) -> None:
     old, new = plant.budgeter._budget, restarted._budget
     assert set(old.grouped) == set(new.grouped)
     assert sorted(ring.number for ring in old._rung) == sorted(ring.number for ring in new._rung)
+
+
+def test_one_fault_rings_once(plant) -> None:
+    """A second detector's alarm is grouped, by a budget begun anew too, until the first is gone."""
+    plant.round()
+    plant.find("spike", device=0)
+    plant.round()
+    plant.budgeter = Budgeter(plant.connection, 10)
+    plant.find("shift", device=0)
+    plant.find("shift", device=1)
+    plant.round()
+    grouped = [one for one in plant.desk.alarms() if one.state == "suppressed"]
+    assert [(one.detector, one.grouped) for one in grouped] == [
+        ("shift", "this series rang already, first [spike]")
+    ]
+    plant.find("spike", phase="end", device=0)
+    plant.round()
+    assert len(plant.states()["suppressed"]) == 1  # the spike waits to be seen
+    (spike,) = plant.desk.alarms(states=["returned"])
+    plant.desk.operate("anna", Event.ACKNOWLEDGE, [spike.name], reason="seen")
+    plant.budgeter = Budgeter(plant.connection, 10)
+    plant.round()
+    assert plant.states()["unacknowledged"] == ["shift", "shift"]
 
 
 def test_what_a_person_did_meanwhile_stands(plant) -> None:

@@ -42,11 +42,11 @@ BROKEN_CORRELATION = BrokenCorrelation()
 TOGETHER: tuple[AssetShift | BrokenCorrelation, ...] = (ASSET_SHIFT, BROKEN_CORRELATION)
 """What judges the sensors of an asset together."""
 
+EXPERIENCED = frozenset({view.name for view in VIEWS} | {each.name for each in TOGETHER})
+"""Names of findings by what a series used to do, and by no rule."""
+
 RANKED = frozenset(
-    {"lolo", "lo", "hi", "hihi", SILENCE.name}
-    | {each.name for each in TOGETHER}
-    | {each.name for each in DETECTORS}
-    | {view.name for view in VIEWS}
+    {"lolo", "lo", "hi", "hihi", SILENCE.name} | {each.name for each in DETECTORS} | EXPERIENCED
 )
 """What the catalogue can give a severity to: limits one by one, and detectors."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from floorlog.core.alarm import Event, State
-from floorlog.core.alarm_budget import Act, AlarmBudget, Ring
+from floorlog.core.alarm_budget import STANDING, Act, AlarmBudget, Ring, Standing
 from floorlog.core.alarm_load import Name, Step
 from floorlog.core.catalogue import Catalogue
 from floorlog.store.link import Connection
@@ -70,7 +70,14 @@ class Budgeter:
                 self._named(row) for row in self._rows("budget_grouped")
             )
         ]  # fmt: skip
-        self._budget.learn(self._steps("budget_recent", end=position), grouped, self._asset)
+        standing = [
+            ((device, metric, detector), Standing(priority, event, active, changed))
+            for _, device, metric, detector, changed, event, priority, active in (
+                self._named(row) for row in self._rows("budget_standing", states=list(STANDING))
+            )
+        ]
+        recent = self._steps("budget_recent", end=position)
+        self._budget.learn(recent, grouped, standing, self._asset)
         return position
 
     def _keep(self, position: int, acts: list[Act], detail: dict[str, int] | None) -> None:

@@ -28,6 +28,12 @@ SELECT a.series_id, s.device, s.metric, a.detector, floorlog.to_us(a.changed_at)
 FROM floorlog.alarm AS a JOIN floorlog.series AS s USING (series_id)
 WHERE a.state = 'suppressed' AND floorlog.grouped(a.series_id, a.detector, a.state) <> '';
 
+-- :name budget_standing
+-- Alarms on the list under which others of their series are grouped.
+SELECT a.series_id, s.device, s.metric, a.detector, floorlog.to_us(a.changed_at), a.event_id, a.priority, a.active
+FROM floorlog.alarm AS a JOIN floorlog.series AS s USING (series_id)
+WHERE a.state = ANY (%(states)s);
+
 -- :name budget_catalogue
 -- The newest version of the catalogue, where it is another than this.
 SELECT c.version, c.body::text FROM floorlog.catalogue AS c
