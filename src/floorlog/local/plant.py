@@ -71,8 +71,7 @@ class Plant:
         }
         return Catalogue(
             devices={
-                name: Device(asset=f"line-{n % LINES + 1}", metrics=metrics)
-                for n, name in enumerate(self.names)
+                name: Device(asset=asset(n), metrics=metrics) for n, name in enumerate(self.names)
             }
         )
 
@@ -108,7 +107,7 @@ class Plant:
             elif fault.kind == "leak":
                 pressure[n] = max(0.2, pressure[n] - fault.age_s * 0.2)
         return [
-            Entry(name, _frame(name, second, temperature[n], pressure[n], status[n]))
+            Entry(asset(n), _frame(name, second, temperature[n], pressure[n], status[n]))
             for n, name in enumerate(self.names)
             if n not in silent
         ]
@@ -122,6 +121,11 @@ class Plant:
         temperature = self._temperature + 3.0 * swing + 0.2 * noise[0]
         pressure = self._pressure + 0.4 * swing + 0.03 * noise[1]
         return temperature, pressure, swing > -0.9
+
+
+def asset(number: int) -> str:
+    """The line that a device stands in; also its partition key, so that one shard has it whole."""
+    return f"line-{number % LINES + 1}"
 
 
 _encode = msgspec.json.Encoder().encode

@@ -1,5 +1,6 @@
 """The demo plant: the same story every time, in readings that the validator takes, with faults."""
 
+import hashlib
 import json
 
 import pytest
@@ -14,8 +15,14 @@ from floorlog.local.plant import (
     run,
     seconds,
 )
+from floorlog.source.sender import Entry
 
 SECOND = 1_767_225_600
+
+
+def device(frame: Entry) -> str:
+    """The device that says it."""
+    return str(json.loads(frame.data)["device_id"])
 
 
 def test_a_second_is_a_function_of_seed_and_time():
@@ -26,16 +33,23 @@ def test_a_second_is_a_function_of_seed_and_time():
 
 
 def test_each_device_speaks_once_a_second_of_three_metrics():
-    """Apart from the silent ones there is a frame a device, keyed by it, with three values."""
+    """Apart from the silent ones there is a frame a device, keyed by its asset, of three values.
+
+    By its asset, so that one shard has a whole line: of a line in parts no sensors are compared.
+    """
     plant = Plant()
     frames = plant.frames(SECOND)
+    catalogue = plant.catalogue()
     assert DEVICES - len(FAULTS) <= len(frames) <= DEVICES
-    assert len({frame.partition_key for frame in frames}) == len(frames)
+    assert len({device(frame) for frame in frames}) == len(frames)
     for frame in frames:
         content = json.loads(frame.data)
-        assert content["device_id"] == frame.partition_key
+        assert frame.partition_key == catalogue.asset(device(frame)) != device(frame)
         assert content["ts"] == SECOND * 1_000
         assert set(content["values"]) == {"temperature", "pressure", "status"}
+    halves = {hashlib.md5(f.partition_key.encode(), usedforsecurity=False).digest()[0] >> 7
+              for f in frames}  # fmt: skip
+    assert halves == {0, 1}  # both shards of a stream of two have lines
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -50,8 +64,8 @@ def test_every_kind_of_fault_shows(kind):
             break
     assert newest.kind == kind
     name = plant.names[newest.device]
-    said = [frame.data for frame in plant.frames(second) if frame.partition_key == name]
-    usual = [frame.data for frame in well.frames(second) if frame.partition_key == name]
+    said = [frame.data for frame in plant.frames(second) if device(frame) == name]
+    usual = [frame.data for frame in well.frames(second) if device(frame) == name]
     assert said != usual
     assert (said == []) == (kind == "silent")
 
