@@ -6,7 +6,15 @@ from dataclasses import replace
 import pytest
 
 from floorlog.core.alarm import Alarm, Event, Illegal, State, change
-from floorlog.core.alarm_budget import ACTIVE, PLACES, REJOIN_US, STANDING, AlarmBudget, Standing
+from floorlog.core.alarm_budget import (
+    ACTIVE,
+    FAULT_US,
+    PLACES,
+    REJOIN_US,
+    STANDING,
+    AlarmBudget,
+    Standing,
+)
 from floorlog.core.alarm_load import FLOOD_BELOW, WINDOW_US, Step, first_out, load, peak, shown
 
 SECOND = 1_000_000
@@ -238,6 +246,16 @@ def test_a_fault_ends_and_another_begins(pause: int, told: bool) -> None:
     plant.judge(over)
     plant.raise_(seen("shift"), over + pause)
     plant.judge(over + pause)
+    assert ("shift" in [step.alarm[2] for step in plant.rung()]) is told
+
+
+@pytest.mark.parametrize(("after", "told"), [(FAULT_US - 1, False), (FAULT_US, True)])
+def test_what_stands_for_long_explains_nothing_new(after: int, told: bool) -> None:
+    """An alarm that was acknowledged and stands since yesterday hides no other fault."""
+    plant = faulty()
+    plant.add(seen("spike"), Event.ACKNOWLEDGE, T0, T0 + 50 * MINUTE)
+    plant.raise_(seen("shift"), T0 + after)
+    plant.judge(T0 + after)
     assert ("shift" in [step.alarm[2] for step in plant.rung()]) is told
 
 

@@ -26,6 +26,7 @@ from floorlog.core.detect import EXPERIENCED
 PLACES = 10  # rings in any ten minutes
 ASSET_PLACES = 5  # of these, one asset's
 RUN_US = 60_000_000  # a pause so long parts what belongs to a storm from what came before
+FAULT_US = 3_600_000_000  # an alarm that stands for longer explains nothing new
 REJOIN_US = 300_000_000  # an alarm that returned so lately, unacknowledged, is the same fault's
 ACTIVE = frozenset({State.UNACKNOWLEDGED, State.ACKNOWLEDGED})
 STANDING = ACTIVE | UNACKNOWLEDGED  # on the list, and either active or not seen by anybody
@@ -209,7 +210,8 @@ class AlarmBudget:
         heads = [
             (one.number, detector)
             for detector, one in self._over(ring)
-            if one.number < ring.number and (one.active or one.since > ring.recorded - REJOIN_US)
+            if one.number < ring.number
+            and one.since > ring.recorded - (FAULT_US if one.active else REJOIN_US)
         ]
         return f"this series rang already, first [{min(heads)[1]}]" if heads else None
 

@@ -71,7 +71,7 @@ class Load:
     Attributes:
         hours: length of the span.
         rings: alarms that asked for attention.
-        grouped: those that the budget took out of a storm; none of the other figures counts them.
+        grouped: those that the budget grouped under another; none of the other figures counts them.
         per_operator_hour: those per hour and operator.
         peak: most of them within ten minutes.
         flood_hours: time in flood.

@@ -29,9 +29,14 @@ FROM floorlog.alarm AS a JOIN floorlog.series AS s USING (series_id)
 WHERE a.state = 'suppressed' AND floorlog.grouped(a.series_id, a.detector, a.state) <> '';
 
 -- :name budget_standing
--- Alarms on the list under which others of their series are grouped.
-SELECT a.series_id, s.device, s.metric, a.detector, floorlog.to_us(a.changed_at), a.event_id, a.priority, a.active
+-- Alarms on the list under which others of their series are grouped, each with its last event that
+-- moved its condition or brought it there.
+SELECT a.series_id, s.device, s.metric, a.detector, floorlog.to_us(m.recorded_at), m.event_id, a.priority, a.active
 FROM floorlog.alarm AS a JOIN floorlog.series AS s USING (series_id)
+CROSS JOIN LATERAL (
+    SELECT e.recorded_at, e.event_id FROM floorlog.alarm_event AS e
+    WHERE e.series_id = a.series_id AND e.detector = a.detector AND e.event NOT IN ('acknowledge', 'reset')
+    ORDER BY e.event_id DESC LIMIT 1) AS m
 WHERE a.state = ANY (%(states)s);
 
 -- :name budget_catalogue

@@ -276,7 +276,7 @@ class AlarmCount(Struct, frozen=True):
 class AlarmLoad(Struct, frozen=True):
     """What alarms asked of operators in a span (ISA-18.2, clause 16).
 
-    `grouped` are those that the plant's budget took out of storms; they count nowhere else.
+    `grouped` are those that the plant's budget grouped under another; they count nowhere else.
     """
 
     begin: int

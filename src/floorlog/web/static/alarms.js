@@ -235,7 +235,7 @@ async function look() {
     const flood = element("flood");
     const grouped = [...model.alarms.values()].filter((one) => one.grouped).length;
     flood.hidden = !page.flood && !grouped;
-    if (!page.flood && grouped) write(flood, `${count(grouped)} alarms of a storm are grouped under those that came first: see Grouped.`);
+    if (!page.flood && grouped) write(flood, `${count(grouped)} alarms are grouped under those that came first: see Grouped.`);
     if (page.flood) write(flood, `Alarm flood since ${time(page.flood.begin, model.now())}: ${page.flood.alarms} alarms. What came first in each asset is marked.${grouped ? ` ${count(grouped)} are grouped under it: see Grouped.` : ""}`);
     figures(load);
     draw();
@@ -247,7 +247,7 @@ async function look() {
 function figures(load) {
   const parts = [
     ["Alarms", count(load.alarms), ""],
-    ["Grouped", count(load.grouped), "taken out of storms"],
+    ["Grouped", count(load.grouped), "under one that came first"],
     ["Per operator-hour", number(load.alarms_per_operator_hour), "6 to 12 can be managed"],
     ["Most in 10 min", count(load.peak_in_ten_minutes), "more than 10 is a flood"],
     ["In flood", `${withDecimals(100 * load.flood_share, 1)} %`, "below 1 %"],
