@@ -222,6 +222,16 @@ def test_one_fault_rings_once() -> None:
     assert reasons == {"this series rang already, first [spike]"}
 
 
+def test_of_two_in_one_batch_the_first_rings() -> None:
+    """Not neither of them, and not the second."""
+    plant = Plant()
+    for detector in ("spike", "asset_shift", "shift"):
+        plant.raise_(seen(detector), T0)
+    plant.judge(T0)
+    assert [step.alarm[2] for step in plant.rung()] == ["spike"]
+    assert grouped(plant) == {"asset_shift", "shift"}
+
+
 @pytest.mark.parametrize("detector", ["limit", "critical_limit", "stuck", "silence", "rate"])
 def test_rules_ring_by_themselves(detector: str) -> None:
     """Whatever a model said of the series before, what a person set is told."""
