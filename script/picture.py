@@ -15,15 +15,17 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 DOCS = Path(__file__).parent.parent / "docs"
 SERIES = "press-001%09temperature%0Apress-001%09pressure%0Apress-001%09status"
+FIRST = "the first device of the overview, which is one with a finding"
 PICTURES = {
     "page.png": "",
     "alarms.png": "alarms",
-    "device.png": "device?name=press-001",
+    "device.png": FIRST,
     "explore.png": f"explore#series={SERIES}",
     "record.png": "record",
     "import.png": "import",
@@ -71,7 +73,7 @@ ACTS = {
 }  # fmt: skip
 SETTLE_SECONDS = 3
 WIDTH, HEIGHT = 1280, 900
-PLANT_SECONDS = 75  # until faults have been injected
+PLANT_SECONDS = 210  # until faults have been injected, and trends show more than a moment
 START_SECONDS_MAX = 60
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -82,7 +84,7 @@ FLAGS = (
 
 async def ask(
     page: WebSocketClientConnection, number: int, method: str, **given: object
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """One command of the Chrome DevTools Protocol, and its result."""
     await page.write_message(json.dumps({"id": number, "method": method, "params": given}))
     while True:
@@ -91,7 +93,7 @@ async def ask(
             raise RuntimeError("the browser ended")
         answer = json.loads(message)
         if answer.get("id") == number:
-            result: dict[str, str] = answer["result"]
+            result: dict[str, Any] = answer["result"]
             return result
 
 
@@ -117,8 +119,11 @@ async def take(debugger: str, address: str) -> dict[str, bytes]:
     await ask(page, 1, "Emulation.setDeviceMetricsOverride", **size)
     await ask(page, 2, "Page.navigate", url=address)
     await asyncio.sleep(PLANT_SECONDS)
+    link = "document.querySelector(\"a[href^='/device?name=']\").getAttribute('href').slice(1)"
+    first = await ask(page, 900, "Runtime.evaluate", expression=link)
+    places = {**PICTURES, "device.png": str(first["result"]["value"])}
     found = {}
-    for number, (name, path) in enumerate(PICTURES.items()):
+    for number, (name, path) in enumerate(places.items()):
         if path:
             await ask(page, 3 * number, "Page.navigate", url="about:blank")
             await ask(page, 3 * number + 1, "Page.navigate", url=address + path)
