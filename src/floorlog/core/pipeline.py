@@ -399,7 +399,7 @@ class Pipeline:
             state = next((name for name, code in self.states.items() if code == event.value), None)
         asked = self.catalogue.metric(device, metric)
         unit = (asked and asked.unit) or self.table.units[event.row]
-        words = why.sentence(event, device, metric, unit, self.catalogue_version, state)
+        words = why.sentence(event, self.table.keys, unit, self.catalogue_version, state)
         return replace(event, reason=words)
 
     def _calibration(self) -> tuple[tuple[int, bool], ...]:

@@ -120,6 +120,7 @@ class Anomaly:
     value: float
     expected: float
     reason: str
+    other: int = -1  # row of a series that the reason names as `{other}`; -1 = none
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from floorlog.core.detect.learned import Learned
 from floorlog.core.detect.panel import Panel
 from floorlog.core.reading import Anomaly
 from floorlog.core.rules import NONE, Rules
+from floorlog.core.why import sentence
 
 ROWS = 6
 LENGTH = 5600
@@ -73,11 +74,20 @@ def broken(found: list[Anomaly]) -> list[Anomaly]:
 
 @pytest.mark.slow
 def test_a_sensor_that_goes_its_own_way_is_named() -> None:
-    """At an ordinary level, within five minutes: one finding, of that sensor, naming another."""
+    """At an ordinary level, within five minutes: one finding, of that sensor, naming another.
+
+    With device and metric, as people know it; no number of the record's own.
+    """
     first, *rest = broken(run(plant(3), [])[0])
     assert (first.row, first.phase) == (1, "start")
     assert FAULT < first.at / 1e6 - BEGIN_S < FAULT + 300
-    assert "no longer moves with series 10" in first.reason
+    assert first.other in {0, 2, 3}
+    names = [("press-7", f"sensor-{row}") for row in range(ROWS)]
+    told = sentence(first, names, None, 1, None)
+    assert told.startswith("sensor-1 of press-7: at ")
+    assert f"it no longer moves with sensor-{first.other} of press-7 (at " in told
+    assert "series" not in told
+    assert "{" not in told
     assert [event.row for event in rest] in ([], [1])
 
 

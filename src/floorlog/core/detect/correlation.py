@@ -212,8 +212,8 @@ class BrokenCorrelation:
             other = int(two[pair] if one[pair] == lead else one[pair])
             memory["start"][lead], memory["calm"][lead] = ts, NEVER
             memory["peak"][lead] = worst.max()
-            reason = self._reason(memory, members, lead, other, max(votes) - 1)
-            return [self._event(memory, lead, "start", ts, reason)]
+            reason = self._reason(memory, lead, other, max(votes) - 1)
+            return [self._event(memory, lead, "start", ts, reason, other)]
         lead = leads[0]
         found = [
             self._end(memory, row, max(ts, int(memory["start"][row])), "another one led before")
@@ -232,12 +232,11 @@ class BrokenCorrelation:
                 found.append(self._end(memory, lead, ts, text))
         return found
 
-    def _reason(
-        self, memory: Memory, members: Members, lead: int, other: int, more: int
-    ) -> str:  # fmt: skip
+    def _reason(self, memory: Memory, lead: int, other: int, more: int) -> str:
+        """Who the other is stands in the event: its name is put in where names are known."""
         text = (
-            f"at {number(float(memory['now'][lead]))} it no longer moves with series "
-            f"{int(members.series[other])} of its asset, at {number(float(memory['now'][other]))}"
+            f"at {number(float(memory['now'][lead]))} it no longer moves with {{other}} "
+            f"(at {number(float(memory['now'][other]))}) of the same asset"
         )
         return f"{text}, nor with {more} more" if more > 0 else text
 
@@ -267,11 +266,13 @@ class BrokenCorrelation:
         memory["peak"][row] = 0.0
         return event
 
-    def _event(self, memory: Memory, row: int, phase: str, at: int, reason: str) -> Anomaly:
+    def _event(
+        self, memory: Memory, row: int, phase: str, at: int, reason: str, other: int = NONE
+    ) -> Anomaly:
         now = float(memory["now"][row])
         return Anomaly(
             row, self.name, phase, int(memory["start"][row]), at, self.severity,
-            float(memory["peak"][row]), now, now, reason,
+            float(memory["peak"][row]), now, now, reason, other,
         )  # fmt: skip
 
 
