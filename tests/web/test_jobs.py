@@ -176,6 +176,29 @@ def test_who_ended_a_job_is_in_its_event(monkeypatch, tmp_path):
     assert [one["state"] for one in told] == ["ended", "ended"]
 
 
+def test_the_record_is_closed_after_the_last_event(monkeypatch, tmp_path):
+    """Closing waits for the event of a job that was over before, and was still being written."""
+    program(monkeypatch, f"print({VERIFIED!r}, flush=True)")
+    told: list[str] = []
+
+    async def run() -> None:
+        made = jobs(tmp_path)
+        writing = asyncio.Event()
+
+        async def after(job: Any) -> None:
+            writing.set()
+            await asyncio.sleep(0.2)
+            told.append(job.state)
+
+        job = made.start(Verify(), ANN, AUDITING, after=after)
+        await asyncio.wait_for(writing.wait(), 60)
+        assert job.is_over
+        await made.close()
+        assert told == ["done"]
+
+    asyncio.run(run())
+
+
 @pytest.mark.slow
 def test_a_process_ends_with_who_began_it():
     """When its orders break off, the process of an errand does not go on by itself."""
@@ -199,7 +222,11 @@ def test_a_process_ends_with_who_began_it():
 
 
 def test_a_file_comes_in_pieces(tmp_path):
-    """In order, up to what was announced; its owner's alone; four at a time; gone when dropped."""
+    """In order, up to what was announced; its owner's alone; four at a time; gone when dropped.
+
+    Where four are here, the owner's own that was longest untouched gives way to his next one,
+    never another's and never one that is read.
+    """
     made = Uploads(jobs(tmp_path))
     one = made.begin("../../etc/passwd.GZ", 6, BEN)
     assert one.path.name == "table.csv.gz"
@@ -216,12 +243,18 @@ def test_a_file_comes_in_pieces(tmp_path):
     assert one.sha256 == "bef57ec7f53a6d40beb640a780a639c83bc29ac8a9816f1fc6c5c6dcd93c4721"
     with pytest.raises(NotThere):
         made.find(one.upload_id, ANN)
-    for _ in range(FILES_MAX - 1):
-        made.begin("x.csv", 1, ANN)
+    others = [made.begin("x.csv", 1, ANN) for _ in range(FILES_MAX - 1)]
     with pytest.raises(Illegal, match="files are here already"):
-        made.begin("x.csv", 1, ANN)
+        made.begin("x.csv", 1, EVE)
     job = Job("1", "look", ENGINEERING, BEN.actor, 0)
     one.readers.append(job)
+    with pytest.raises(Illegal, match="files are here already"):
+        made.begin("x.csv", 1, BEN)
+    others[0].readers.append(job)
+    made.find(others[1].upload_id, ANN)
+    newest = made.begin("x.csv", 1, ANN)
+    assert not others[2].path.exists()  # longest untouched of those that nobody reads
+    assert all(kept.path.exists() for kept in (one, *others[:2], newest))
     with pytest.raises(Illegal, match="a job reads it"):
         made.drop(one)
     job.state = "done"

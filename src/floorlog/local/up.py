@@ -97,6 +97,7 @@ def up(
             f"data and logs in {services.directory}; Ctrl-C ends it"
         )
         supervisor.run()
+    say(f"ended; the data stays in {directory}")
 
 
 def page_port_of(asked: int | None) -> int:

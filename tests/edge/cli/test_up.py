@@ -140,7 +140,7 @@ def test_two_workers_have_a_shard_each(up):
 
 
 def test_ctrl_c_ends_all(floorlog, own_up):
-    """After Ctrl-C no process of this data directory is left, and the exit code is 0.
+    """After Ctrl-C no process of this data directory is left; a line says so, the exit code is 0.
 
     Nothing that the plant sent by itself was a duplicate.
     """
@@ -153,6 +153,7 @@ def test_ctrl_c_ends_all(floorlog, own_up):
     assert len(children) >= 6
     own_up.process.send_signal(2)
     assert own_up.process.wait(20) == 0, own_up.text()
+    assert own_up.text().endswith(f"\nended; the data stays in {own_up.data}\n")
     gone, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert len(gone) == len(children)

@@ -73,7 +73,8 @@ class Report:
         if self.wrong_count > len(self.wrong):
             lines.append(f"… and {self.wrong_count - len(self.wrong)} more")
         intact = "what there is of the part asked for is intact" if self.partial else "intact"
-        state = intact if self.ok else f"NOT INTACT: {self.wrong_count} things are wrong"
+        things = "1 thing is" if self.wrong_count == 1 else f"{self.wrong_count} things are"
+        state = intact if self.ok else f"NOT INTACT: {things} wrong"
         lines.append(
             f"{state}: {self.readings} readings in {self.entries} batches, the log anchored up to"
             f" {self.anchored} leaves by {self.key or 'nobody'}"

@@ -22,7 +22,9 @@ export const session = ask("session");
 export async function act(path, body, method = "POST") {
   const { token } = await session;
   const headers = { "Content-Type": "application/json", ...(token && { "X-Floorlog-Token": token }) };
-  return answer(await fetch(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) }));
+  // What is taken back when a page is left still gets there: keepalive.
+  const keepalive = method === "DELETE";
+  return answer(await fetch(`/api/v1/${path}`, { method, headers, keepalive, body: body && JSON.stringify(body) }));
 }
 
 // The name of who is logged in, and the way out.

@@ -27,7 +27,7 @@ function verdict(found, job) {
   const when = `${time(job.ended, model.now())}, by ${job.actor}`;
   write(place, found.ok
     ? `${found.partial ? "What there is of the part is intact" : "Intact"}: ${count(found.readings)} readings in ${count(found.entries)} batches. ${when}`
-    : `Not intact: ${count(found.wrong_count)} things are wrong. ${when}`);
+    : `Not intact: ${found.wrong_count === 1 ? "1 thing is" : `${count(found.wrong_count)} things are`} wrong. ${when}`);
   write(element("verified"), found.says);
   rows(element("wrong"), found.wrong.map((one) => [
     one.kind, one.where, one.shard == null ? "" : `${one.shard}${one.batch == null ? "" : `, ${one.batch}`}`, one.series == null ? "" : String(one.series), one.says,
@@ -36,6 +36,7 @@ function verdict(found, job) {
 
 element("verify").addEventListener("submit", async (event) => {
   event.preventDefault();
+  for (const id of ["verdict", "verified", "wrong"]) element(id).hidden = true; // of an older one
   const device = field("verify", "device").value.trim();
   const since = moment(field("verify", "since"));
   const found = await verifying.run("verifications", { ...(device && { device }), ...(since && { since }) });

@@ -29,7 +29,7 @@ const FIGURES = [
 function disk(h) {
   const free = h.free_bytes == null ? "" : `${bytes(h.free_bytes)} free`;
   if (h.free_bytes == null) return ["–", "", "not on this machine"];
-  if (h.days_left == null) return ["–", "days left", free];
+  if (h.days_left == null) return ["–", "", free];
   const days = h.days_left;
   if (days > 3650) return ["> 10", "years", free];
   return [days < 10 ? withDecimals(days, 1) : count(days), "days left", free, days < 2 ? 3 : days < 14 ? 2 : 0];

@@ -15,7 +15,8 @@ const reading = new Work(element("reading"), "Sending the file", [element("file"
 const looking = new Work(element("looking"), "Reading its layout", [element("again")]);
 const rehearsing = new Work(element("rehearsing"), "Dry run", [element("rehearse")]);
 const importing = new Work(element("importing"), "Import", [element("import")]);
-let upload = null; // the file's name at the server
+let held = null; // the name at the server of the file that has a place there, whole or not
+let upload = null; // the same, once it is whole
 let columns = [];
 let layout = null; // the one that the server read last
 let tried = null; // the one that a dry run had, as text
@@ -31,12 +32,18 @@ async function piece(id, at, part) {
   return content.received_bytes;
 }
 
+// Give its place at the server back; while a job reads it, the server keeps it.
+async function drop() {
+  const name = held;
+  held = upload = null;
+  if (name) await act(`uploads/${name}`, undefined, "DELETE").catch(() => {});
+}
+
 async function send(file) {
   if (file.size > FILE_BYTES_MAX) throw new Error(`${file.name} has ${bytes(file.size)}; at most 256 MiB at a time`);
   if (!file.size) throw new Error(`${file.name} is empty`);
-  if (upload) await act(`uploads/${upload}`, undefined, "DELETE").catch(() => {});
-  upload = null;
   const begun = await act("uploads", { name: file.name, size_bytes: file.size });
+  held = begun.upload;
   for (let at = 0; at < file.size;) {
     reading.bar.value = at / file.size;
     reading.say(`Sending ${file.name}: ${bytes(at)} of ${bytes(file.size)}`);
@@ -52,16 +59,25 @@ element("file").addEventListener("change", async () => {
   reading.busy(true);
   reading.stop.hidden = true;
   try {
+    await drop();
     await send(file);
     reading.say(`${file.name} is here, ${bytes(file.size)}.`);
   } catch (error) {
     reading.say(error.message, true);
+    await drop();
   } finally {
     reading.busy(false);
   }
   if (!upload) return;
   element("layout").hidden = false;
   await look(null);
+});
+
+// Left or reloaded, the page knows its file no more; one that is come back to begins anew.
+addEventListener("pagehide", () => {
+  drop();
+  for (const id of ["layout", "dry", "real"]) element(id).hidden = true;
+  element("file").value = "";
 });
 
 // ── its layout ───────────────────────────────────────────────────────────────────────────────

@@ -76,7 +76,10 @@ def reading(upload: Upload, job: Job) -> JobEntry:
 
 
 async def begin(call: Call) -> UploadEntry:
-    """Announce a file of at most 256 MiB, plain CSV or gzip; four at a time, kept for an hour."""
+    """Announce a file of at most 256 MiB, plain CSV or gzip; four at a time, kept for an hour.
+
+    Where four are here, your own that was longest untouched gives way, unless a job reads it.
+    """
     body = call.body
     return shown(uploads_of(call).begin(body.name, body.size_bytes, call.who))
 
@@ -93,7 +96,8 @@ async def drop(call: Call) -> UploadEntry:
     """Forget a file; 409 while a job reads it."""
     uploads = uploads_of(call)
     upload = uploads.find(call.parts["upload"], call.who)
-    uploads.drop(upload)
+    async with upload.lock:  # not under a piece that is being written
+        uploads.drop(upload)
     return shown(upload)
 
 

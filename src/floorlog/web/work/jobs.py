@@ -181,9 +181,12 @@ class Jobs:
             self._over(job, "ended", "somebody ended it")  # also where it had not begun
 
     async def close(self) -> None:
-        """End all, and remove their files."""
-        for job in list(self._held.values()):
+        """End all, and remove their files; the event of each one's end is written then."""
+        held = list(self._held.values())
+        for job in held:
             await self.end(job)
+        # Also of those that were over before: the record is closed after this.
+        await asyncio.gather(*(job.task for job in held if job.task), return_exceptions=True)
         if self._spool is not None:
             await asyncio.to_thread(rmtree, self._spool, True)
 

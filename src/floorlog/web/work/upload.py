@@ -94,12 +94,21 @@ class Uploads:
         self._held: dict[str, Upload] = {}
 
     def begin(self, name: str, size_bytes: int, who: Identity) -> Upload:
-        """Announce a file. Raises Illegal where there are too many, ServiceError without room."""
+        """Announce a file.
+
+        Where there is no place, this person's longest untouched file gives way, if no job reads it.
+
+        Raises:
+            Illegal: all places are other people's, or read.
+            ServiceError: there is no room.
+        """
         self._forget()
+        if len(self._held) >= FILES_MAX:
+            self._give_way(who)
         if len(self._held) >= FILES_MAX:
             raise Illegal(
                 f"{FILES_MAX} files are here already", where="the page",
-                fix="drop one, or wait: what nobody uses is forgotten after an hour",
+                fix="wait: what nobody uses is forgotten after an hour",
             )  # fmt: skip
         upload_id = secrets.token_hex(8)
         place = self._jobs.spool(upload_id)
@@ -137,6 +146,16 @@ class Uploads:
             raise Illegal("a job reads it", where=upload.name, fix="wait for it, or end it first")
         self._held.pop(upload.upload_id, None)
         rmtree(upload.path.parent, ignore_errors=True)
+
+    def _give_way(self, who: Identity) -> None:
+        """A page that was reloaded knows its file no more: its places are its owner's again."""
+        idle = (
+            one
+            for one in self._held.values()
+            if one.actor == who.actor and not one.is_read and not one.lock.locked()
+        )
+        if oldest := min(idle, key=lambda one: one.touched_s, default=None):
+            self.drop(oldest)
 
     def _forget(self) -> None:
         for upload in list(self._held.values()):
