@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SERIES = 900 - 2 * 3  # the plant keeps a device or two silent for a minute at a time
+SERIES = 900 - 2 * 3  # the plant keeps a device silent for two minutes now and then
 SAID = "Floorlog runs: "
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -179,7 +180,8 @@ def send(
         if replay is None:
             from floorlog.local.plant import Plant, run
 
-            sent = run(sender, Plant(), stopping.wait, seconds)
+            begun = Plant(begin_s=int(time.time()))
+            sent = run(sender, begun, stopping.wait, seconds)
         else:
             from floorlog.source.pack import pack
 

@@ -1,6 +1,7 @@
 """The demo plant: 300 devices with temperature, pressure and status at 1 Hz, and faults in them.
 
-What it measures is a function of the seed and the second: the same plant tells the same story.
+What it measures is a function of the seed and the second, what is wrong with it one of the seed
+and of the seconds since its begin: the same plant tells the same story.
 """
 
 import time
@@ -19,10 +20,12 @@ METRICS = 3
 LINES = 6
 KINDS = ("press", "oven", "pump", "mixer", "filler")
 STATES = ("idle", "running", "fault")
-# Faults begin one after another, so that something is to be seen in the first minute and later.
-FAULT_EVERY_SECONDS = 20
-FAULT_SECONDS = 60
-FAULTS = ("hot", "stuck", "silent", "jump", "status", "leak")
+OPENING_SECONDS = (8, 20)
+"""After its begin the first two faults: of kinds that rules find before anything is learned."""
+FAULT_EVERY_SECONDS = 150
+"""From then on: their alarms stay well below 10 in ten minutes, which would be a flood."""
+FAULT_SECONDS = 120
+FAULTS = ("status", "hot", "silent", "jump", "leak", "stuck")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,12 @@ class Plant:
     Args:
         devices: how many.
         seed: of all that is random in them.
+        begin_s: when its faults begin, Unix time.
     """
 
-    def __init__(self, devices: int = DEVICES, seed: int = 1) -> None:
+    def __init__(self, devices: int = DEVICES, seed: int = 1, begin_s: int = 0) -> None:
         self.seed = seed
+        self.begin_s = begin_s
         self.names = [f"{KINDS[n % len(KINDS)]}-{n + 1:03d}" for n in range(devices)]
         chance = np.random.default_rng(seed)
         self._temperature = chance.uniform(45.0, 75.0, devices)
@@ -76,15 +81,20 @@ class Plant:
         )
 
     def faults(self, second: int) -> list[Fault]:
-        """The faults of a second, Unix time; each lasts a minute, a new one comes every 20 s."""
-        newest = second // FAULT_EVERY_SECONDS
+        """The faults of a second, Unix time: two soon after the begin, then one by one."""
+        passed = second - self.begin_s
+        opening = len(OPENING_SECONDS)
+        begins = dict(enumerate(OPENING_SECONDS))
+        number = opening - 1 + (passed - OPENING_SECONDS[-1]) // FAULT_EVERY_SECONDS
+        if number >= opening:
+            nth = number - opening + 1
+            begins[number] = OPENING_SECONDS[-1] + nth * FAULT_EVERY_SECONDS
         found = []
-        for number in range(newest - FAULT_SECONDS // FAULT_EVERY_SECONDS + 1, newest + 1):
-            chance = np.random.default_rng([self.seed, number])
-            device = int(chance.integers(len(self.names)))
-            found.append(
-                Fault(FAULTS[number % len(FAULTS)], device, second - number * FAULT_EVERY_SECONDS)
-            )
+        for number, begin in begins.items():
+            if 0 <= passed - begin < FAULT_SECONDS:
+                chance = np.random.default_rng([self.seed, number])
+                device = int(chance.integers(len(self.names)))
+                found.append(Fault(FAULTS[number % len(FAULTS)], device, passed - begin))
         return found
 
     def frames(self, second: int) -> list[Entry]:
@@ -100,7 +110,7 @@ class Plant:
                 temperature[n] = round(float(self._temperature[n]), 2)
             elif fault.kind == "silent":
                 silent.add(n)
-            elif fault.kind == "jump" and fault.age_s % 15 < 3:
+            elif fault.kind == "jump" and fault.age_s % 60 < 3:
                 pressure[n] += 6.0
             elif fault.kind == "status":
                 status[n] = "fault"

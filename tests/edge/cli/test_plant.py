@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -57,12 +58,13 @@ def test_every_kind_of_fault_shows(kind):
     """Each kind comes around, and changes what its device says against a plant without faults."""
     plant, well = Plant(), Plant()
     well.faults = lambda *_: []
-    for number in range(len(FAULTS)):
-        second = SECOND + number * FAULT_EVERY_SECONDS + 16
-        newest = plant.faults(second)[-1]
-        if newest.kind == kind:
-            break
-    assert newest.kind == kind
+    seconds_of_a_round = range(SECOND, SECOND + len(FAULTS) * FAULT_EVERY_SECONDS)
+    second, newest = next(
+        (second, fault)
+        for second in seconds_of_a_round
+        for fault in plant.faults(second)
+        if fault.kind == kind and fault.age_s in {2, 62}
+    )
     name = plant.names[newest.device]
     said = [frame.data for frame in plant.frames(second) if device(frame) == name]
     usual = [frame.data for frame in well.frames(second) if device(frame) == name]
@@ -70,13 +72,37 @@ def test_every_kind_of_fault_shows(kind):
     assert (said == []) == (kind == "silent")
 
 
-def test_faults_overlap_and_end():
-    """A new one begins every 20 s and lasts a minute: three at any time, ages told in order."""
-    ages = [fault.age_s for fault in Plant().faults(SECOND)]
-    assert len(ages) == FAULT_SECONDS // FAULT_EVERY_SECONDS
-    assert ages == sorted(ages, reverse=True)
-    assert 0 <= ages[-1] < FAULT_EVERY_SECONDS
-    assert ages[0] < FAULT_SECONDS
+def test_faults_come_soon_and_then_seldom():
+    """Within 20 s of its begin one, within a minute another, and then one in 2 to 3 minutes.
+
+    In any ten minutes at most six, so that their alarms are no flood; each of them ends.
+    """
+    plant = Plant(begin_s=SECOND)
+    assert plant.faults(SECOND) == []
+    found = [(second, fault) for second in range(3600) for fault in plant.faults(SECOND + second)]
+    begun = [second for second, fault in found if fault.age_s == 0]
+    assert begun[0] < 20
+    assert begun[1] < 60
+    assert {after - before for before, after in pairwise(begun[1:])} <= set(range(120, 181))
+    assert all(sum(at <= one < at + 600 for one in begun) <= 6 for at in begun)
+    assert len(found) - len(begun) * FAULT_SECONDS in range(-FAULT_SECONDS, 1)
+    assert {fault.kind for _, fault in found} == set(FAULTS)
+
+
+def test_what_comes_first_is_beyond_its_rules_within_a_minute():
+    """Both first faults: a state that is abnormal within 20 s, a limit passed within a minute."""
+    plant = Plant(begin_s=SECOND)
+    asked = plant.catalogue().devices[plant.names[0]].metrics
+
+    def abnormal(second: int) -> set[str]:
+        values = [json.loads(frame.data)["values"] for frame in plant.frames(SECOND + second)]
+        hot = any(each["temperature"] > asked["temperature"].limits.hi for each in values)
+        fault = any(each["status"] in asked["status"].abnormal for each in values)
+        return {name for name, is_so in (("hot", hot), ("fault", fault)) if is_so}
+
+    assert abnormal(0) == set()
+    assert abnormal(19) >= {"fault"}
+    assert abnormal(59) == {"hot", "fault"}
 
 
 def test_the_catalogue_lists_the_devices_and_them_alone():

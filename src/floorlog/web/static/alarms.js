@@ -46,6 +46,12 @@ for (const [name, title] of VIEWS) {
   element("views").append(button);
   buttons.set(name, { button, tally });
 }
+// Keyboard goes on where the line led: to the view that is shown now.
+element("also").querySelector("button").addEventListener("click", () => {
+  view = "grouped";
+  draw();
+  buttons.get(view).button.focus();
+});
 for (const id of ["filter", "priority"]) element(id).addEventListener("input", draw);
 element("all").addEventListener("change", () => {
   const shown = visible().slice(0, ROWS_MAX);
@@ -151,6 +157,9 @@ function draw() {
   element("empty").hidden = shown.length > 0 && found.length === shown.length;
   write(element("empty"), found.length > shown.length ? `and ${found.length - shown.length} more: narrow the filter to see them`
     : model.alarms.size ? "No alarm here." : "No alarm stands.");
+  const under = [...model.alarms.values()].filter((one) => one.grouped && one.active).length;
+  element("also").hidden = view !== "standing" || !under;
+  write(element("also").querySelector("span"), under === 1 ? "1 still active is grouped under another:" : `${count(under)} still active are grouped under others:`);
   const states = new Set([...chosen].map((key) => model.alarms.get(key).state));
   write(element("chosen"), chosen.size ? `${count(chosen.size)} chosen` : "None chosen");
   for (const button of element("acts").querySelectorAll("button")) button.disabled = !possible(button.dataset.act, states);
