@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from sealing import seal
@@ -62,6 +63,16 @@ def test_a_part_is_not_taken_for_the_whole(written, command, capsys, part) -> No
     with pytest.raises(SystemExit) as ended:
         command("verify", *part)
     assert ended.value.code == 1
+
+
+def test_one_thing_is_one(written) -> None:
+    """The line of the verdict counts what is wrong as people do."""
+    written.run(
+        "UPDATE floorlog.batch SET received = received + 1 WHERE (lease_id, number) = (2, 3)"
+    )
+    report = verified(written)
+    for count, says in ((1, "NOT INTACT: 1 thing is wrong: "), (2, "2 things are wrong: ")):
+        assert says in replace(report, wrong_count=count).as_text()
 
 
 def test_what_is_asked_wrongly_is_told(written) -> None:

@@ -25,6 +25,7 @@ from floorlog.core.catalogue import Catalogue
 from floorlog.errors import FloorlogError, InputError
 from floorlog.record.check.verify import verify
 from floorlog.record.export.export import Asked, export
+from floorlog.record.export.export import Exported as Written
 from floorlog.record.log.anchor import Anchor, open_anchor
 from floorlog.record.log.signing_key import signer_at_hand
 from floorlog.record.trial.backtest import backtest, present_catalogue
@@ -106,24 +107,14 @@ def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exporte
     signer = signer_at_hand(_settings(ground), anchor)
     parts: list[str | None] = list(asked.devices) or [None]
     folders = [_folder(*each) for each in enumerate(asked.devices, 1)] if len(parts) > 1 else []
-    done = []
+    done: list[Written] = []
     try:
         for number, device in enumerate(parts):
             target = folder / folders[number] if folders else folder
+            before = sum(one.readings for one in done)
 
-            def step(read: int, total: int, number: int = number) -> None:
-                if total > EXPORT_READINGS_MAX:
-                    raise InputError(
-                        f"that is {total} readings; at most {EXPORT_READINGS_MAX} at a time",
-                        where="export",
-                        fix="ask for a shorter span or fewer devices, or use `floorlog export`",
-                    )
-                if disk_usage(place.parent).free < FREE_BYTES_MIN:
-                    raise InputError(
-                        "less than 1 GiB would be left on the page's disk",
-                        where="export",
-                        fix="make room, or ask for less",
-                    )
+            def step(read: int, total: int, number: int = number, before: int = before) -> None:
+                _see_bounds(place.parent, before + total)
                 tell(0.9 * (number + read / max(1, total)) / len(parts))
 
             span = Asked(asked.begin, asked.end, device)
@@ -147,14 +138,41 @@ def _export(ground: room.Ground, asked: room.Export, tell: Tell) -> room.Exporte
     )
 
 
+def _see_bounds(directory: Path, readings: int, bytes_more: int = 0) -> None:
+    """See that an export is not too large, and leaves room on its disk.
+
+    Args:
+        directory: where it is written.
+        readings: what all of its devices had so far, and all that the batches of this one hold.
+        bytes_more: what is about to be written.
+
+    Raises:
+        InputError: it is, or does not.
+    """
+    if readings > EXPORT_READINGS_MAX:
+        raise InputError(
+            f"that is {readings} readings; at most {EXPORT_READINGS_MAX} at a time",
+            where="export",
+            fix="ask for a shorter span or fewer devices, or use `floorlog export`",
+        )
+    if disk_usage(directory).free - bytes_more < FREE_BYTES_MIN:
+        raise InputError(
+            "less than 1 GiB would be left on the page's disk",
+            where="export",
+            fix="make room, or ask for less",
+        )
+
+
 def _folder(number: int, device: str) -> str:
     """The folder of one device, in letters that every system takes."""
     return f"{number:03}-{re.sub('[^A-Za-z0-9.-]+', '_', device)[:60]}"
 
 
 def _archive(folder: Path, place: Path) -> int:
-    """One file of all in a folder; returns how many they are."""
+    """One file of all in a folder; returns how many they are. Raises InputError without room."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    # Packed they are fewer bytes, but how many fewer shows only afterwards.
+    _see_bounds(place.parent, 0, sum(path.stat().st_size for path in files))
     with zipfile.ZipFile(place, "x") as archive:
         for path in files:
             packed = zipfile.ZIP_STORED if path.suffix in PACKED_ALREADY else zipfile.ZIP_DEFLATED

@@ -175,7 +175,8 @@ async def export(call: Call) -> JobEntry:
     """Write a part of the record into one file: CSV, Parquet, proofs, a page to read, the verifier.
 
     A job; its file is then at /api/v1/exports/{job}. Of several devices each is a folder of its
-    own. At most 20 million readings a time.
+    own. At most 20 million readings a time, over all devices; of the one being written all of its
+    batches count, and 1 GiB stays free on the page's disk.
     """
     jobs, body = anchored(call), call.body
     for moment in (body.begin, body.end):
