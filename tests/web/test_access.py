@@ -1,6 +1,7 @@
 """Who may do what: every route with every role, log-ins, lock-outs, tokens, and other sites."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -24,6 +25,9 @@ from floorlog.web.access.users import Passwords, User, UserFile, hash_of_token
 from floorlog.web.app import hosts_of, open_services
 from floorlog.web.services import Services
 from floorlog.web.table import ROUTES
+from floorlog.web.work import jobs as work
+from floorlog.web.work.errand import Ground
+from floorlog.web.work.jobs import Jobs
 
 pytestmark = [pytest.mark.xdist_group("page"), pytest.mark.slow]
 
@@ -85,6 +89,7 @@ class House:
             self.file.put(User(f"a {role}", role, password=hashed))
         self.file.put(User("prometheus", Role.VIEWER, token=hash_of_token("flt_secret")))
         self.provider = provider
+        self.jobs = Jobs(lambda: "", Ground("", anchor="somewhere"), str(path.parent))
         self.page = open_page(furnish=self.furnish, **options)
 
     def furnish(self, feed: Any, record: Any) -> Services:
@@ -95,7 +100,7 @@ class House:
             made = Provider(self.provider, "floorlog", "a:secret", "roles", "http://127.0.0.1:1")
             oidc = Oidc(doors, made)
         ways = PasswordLogin(doors, self.file, is_secure=False)
-        return Services(feed, record, doors, password=ways, oidc=oidc)
+        return Services(feed, record, doors, password=ways, oidc=oidc, jobs=self.jobs)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[Any, bytes]:
         data = b"" if body is None else json.dumps(body).encode()
@@ -153,6 +158,29 @@ def test_every_route_with_every_role(house):
     assert {(method, path) for method, path in RIGHTS} <= {(r.method, r.path) for r in ROUTES}
     refused = house.audited("refused")
     assert {one["detail"]["role"] for one in refused} & {"viewer", "operator"}
+
+
+def test_a_second_person_ends_only_jobs_of_his_roles(house, monkeypatch):
+    """An auditor's verification is not there for an engineer; an export, both's, he may end."""
+    monkeypatch.setattr(work, "COMMAND", (sys.executable, "-S", "-c", "input(); input()"))
+    auditor, engineer, admin = (
+        house.log_in(f"a {name}") for name in ("auditor", "engineer", "admin")
+    )
+
+    def ask(method: str, path: str, session: dict[str, str], status: int, body: Any = None) -> Any:
+        answer, content = house.ask(method, f"/api/v1/{path}", body, **session)
+        assert answer.status == status, content
+        return json.loads(content)
+
+    begun = [ask("POST", path, auditor, 200, {})["job"] for path in ("verifications", "exports")]
+    verification, export = (f"jobs/{name}" for name in begun)
+    for method in ("GET", "DELETE"):
+        ask(method, verification, engineer, 404)
+    assert ask("GET", verification, auditor, 200)["state"] == "running"
+    for path, session in ((export, engineer), (verification, admin)):
+        assert ask("DELETE", path, session, 200)["state"] == "ended"
+    (told,) = house.audited("verify.over")
+    assert told["detail"]["ended_by"] not in {"", told["actor"]}
 
 
 def test_pages_lead_to_the_way_in(house):

@@ -52,10 +52,15 @@ class Factory:
 
     page: Any
     keep: Callable[[], None]
+    directory: Path
 
     @property
     def at(self) -> str:
         return f"http://127.0.0.1:{self.page.port}"
+
+    def files(self) -> set[Path]:
+        """What people sent and the page still holds."""
+        return set(self.directory.glob("floorlog-page-*/*/table.csv"))
 
     def audited(self, since: int = 0) -> list[str]:
         """What was done, from the first event after so many."""
@@ -118,7 +123,7 @@ def factory(page_kind) -> Iterator[Factory]:
                     sender=lambda: Sender(STREAM_NAME, REGION),
                 ),
             )  # fmt: skip
-            made = Factory(page, keep)
+            made = Factory(page, keep, directory)
             made.send([(DEVICE, BEGIN + n, 70.0 + n % 9) for n in range(100)])
             yield made
             page.close()
@@ -145,6 +150,14 @@ def choose_file(tab: Any, path: Path) -> None:
     root = tab.call("DOM.getDocument")["root"]["nodeId"]
     node = tab.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
     tab.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+
+def break_off(tab: Any, method: str) -> None:
+    """Let the page's questions of this kind fail, until it is loaded anew."""
+    tab.evaluate(
+        "((real) => { globalThis.fetch = (path, options) => options?.method === '" + method + "'"
+        " ? Promise.reject(new Error('the network is away')) : real(path, options); })(fetch)"
+    )
 
 
 def text(tab: Any, selector: str) -> str:
@@ -238,6 +251,28 @@ def test_rules_are_tried_on_the_past(factory, tab):
     assert tab.faults() == []
 
 
+def test_a_page_gives_its_file_s_place_back(factory, tab, tmp_path, until):
+    """When a piece does not get there, and when the page is left, its file is forgotten at once."""
+    file = tmp_path / "a.csv"
+    file.write_text(table())
+    before = factory.files()
+    tab.size(1280, 900)
+    tab.open(factory.at + "/import")
+    tab.until("!document.getElementById('file').disabled")
+    break_off(tab, "PUT")
+    choose_file(tab, file)
+    tab.until("document.querySelector('#reading p').className === 'fault'")
+    assert text(tab, "#reading p") == "the network is away"
+    tab.until("!document.getElementById('file').disabled")
+    assert factory.files() <= before
+    tab.open(factory.at + "/import")
+    choose_file(tab, file)
+    tab.until("document.querySelectorAll('#cells tbody tr').length === 8")
+    assert len(factory.files() - before) == 1
+    tab.open(factory.at + "/audit")
+    until(lambda: factory.files() <= before, 30)
+
+
 def test_an_auditor_s_day(factory, tab, tmp_path):
     """The record verified, what was known when, and an export that verifies by itself."""
     factory.keep()
@@ -276,5 +311,10 @@ def test_an_auditor_s_day(factory, tab, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("proven: 101 readings")
+    break_off(tab, "POST")
+    press(tab, "verify-now")
+    tab.until("document.querySelector('#verifying p').className === 'fault'")
+    for name in ("verdict", "verified", "wrong"):  # an older one would be taken for this one's
+        assert tab.evaluate(f"document.getElementById({name!r}).hidden"), name
     assert tab.faults() == []
     assert factory.audited(events) == ["verify", "verify.over", "export", "export.over"]
