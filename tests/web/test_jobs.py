@@ -178,7 +178,7 @@ def test_who_ended_a_job_is_in_its_event(monkeypatch, tmp_path):
 
 def test_the_record_is_closed_after_the_last_event(monkeypatch, tmp_path):
     """Closing waits for the event of a job that was over before, and was still being written."""
-    program(monkeypatch, f"print({VERIFIED!r}, flush=True)")
+    program(monkeypatch, f"input(); print({VERIFIED!r}, flush=True)")
     told: list[str] = []
 
     async def run() -> None:

@@ -234,7 +234,8 @@ class Jobs:
         try:
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(order) + b"\n")
-            await process.stdin.drain()
+            with contextlib.suppress(ConnectionError):  # it has ended: how, is heard below
+                await process.stdin.drain()
             await self._hear(job, process)
         finally:
             await _end(process)
