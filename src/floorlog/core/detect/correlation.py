@@ -52,7 +52,7 @@ SPREADS = 8.0
 CLOSE = 2.0
 """… until they are less than twice as large."""
 BROKEN_MAX = 512.0  # comparisons: then it is the new normal, and learned afresh
-OFF_DELAY_S = 60.0
+OFF_DELAY_S = 600.0
 FORGOTTEN = NEVER + 1
 """Instead of `seen_s`: has its place among the asset's sensors, but what it said counts no more."""
 
@@ -98,7 +98,7 @@ class BrokenCorrelation:
     when its squares are, over about 16 blocks, 4 times as large as usual and beyond what they ever
     spread. While a level is far from before nothing is said here: that is asset_shift's. One
     finding of the asset names the sensor that has the most broken pairs, and goes on until all
-    pairs are within twice the usual for 60 s, nothing was heard for an hour, or an operator accepts
+    pairs are within twice the usual for ten minutes, nothing was heard for an hour, or an operator accepts
     it; after 512 comparisons it is the new normal. Score: how many times the usual.
     Source: residual of a pair's regression, as in dynamic principal components (Ku, Storer and
     Georgakis, 1995), with exponentially weighted moments (Lowry et al., MEWMA, 1992).
