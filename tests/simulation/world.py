@@ -25,6 +25,7 @@ RUN_SECONDS = 25.0
 SETTLE_SECONDS = 60.0
 RETENTION_SECONDS = 90.0
 FAULTS = ("crash_before", "crash_after", "lost_reply", "late_commit", "pause", "failed", "throttle")
+DRAWN = (*FAULTS, "late_commit", "throttle")  # these two fit few commands: drawn twice as often
 
 
 @dataclass(eq=False)
@@ -285,7 +286,7 @@ class World:
     def _fault(self, command: p.Command | None) -> str:
         if self.now > self.quiet_from or self.rng.random() >= self.fault_rate:
             return ""
-        fault = self.rng.choice(FAULTS)
+        fault = self.rng.choice(DRAWN)
         if isinstance(command, p.Sleep | p.Start | p.Publish):
             return fault if fault in ("crash_before", "crash_after", "pause") else ""
         if fault == "late_commit":

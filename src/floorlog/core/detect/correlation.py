@@ -98,8 +98,8 @@ class BrokenCorrelation:
     when its squares are, over about 16 blocks, 4 times as large as usual and beyond what they ever
     spread. While a level is far from before nothing is said here: that is asset_shift's. One
     finding of the asset names the sensor that has the most broken pairs, and goes on until all
-    pairs are within twice the usual for ten minutes, nothing was heard for an hour, or an operator accepts
-    it; after 512 comparisons it is the new normal. Score: how many times the usual.
+    pairs are within twice the usual for ten minutes, nothing was heard for an hour, or an operator
+    accepts it; after 512 comparisons it is the new normal. Score: how many times the usual.
     Source: residual of a pair's regression, as in dynamic principal components (Ku, Storer and
     Georgakis, 1995), with exponentially weighted moments (Lowry et al., MEWMA, 1992).
     """
