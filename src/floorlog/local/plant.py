@@ -22,8 +22,8 @@ KINDS = ("press", "oven", "pump", "mixer", "filler")
 STATES = ("idle", "running", "fault")
 OPENING_SECONDS = (8, 20)
 """After its begin the first two faults: of kinds that rules find before anything is learned."""
-FAULT_EVERY_SECONDS = 150
-"""From then on: their alarms stay well below 10 in ten minutes, which would be a flood."""
+FAULT_EVERY_SECONDS = 180
+"""From then on: one fault makes up to three alarms, and more than 10 in ten minutes are a flood."""
 FAULT_SECONDS = 120
 FAULTS = ("status", "hot", "silent", "jump", "leak", "stuck")
 
@@ -105,12 +105,12 @@ class Plant:
         for fault in self.faults(second):
             n = fault.device
             if fault.kind == "hot":
-                temperature[n] += min(fault.age_s * 2.0, 50.0)
+                temperature[n] += min(fault.age_s * 2.0, 98.0 - self._temperature[n])
             elif fault.kind == "stuck":
                 temperature[n] = round(float(self._temperature[n]), 2)
             elif fault.kind == "silent":
                 silent.add(n)
-            elif fault.kind == "jump" and fault.age_s % 60 < 3:
+            elif fault.kind == "jump" and fault.age_s < 3:
                 pressure[n] += 6.0
             elif fault.kind == "status":
                 status[n] = "fault"
