@@ -228,19 +228,26 @@ def test_a_changed_record_fails_its_drill(plant) -> None:
     """The backup brings the change along: the report names it, and the exit code is 1."""
     with psycopg.connect(running(plant).postgres_dsn(), autocommit=True) as connection:
 
-        def change(by: int) -> int:
-            return connection.execute(
-                "UPDATE floorlog.batch SET received = received + %s WHERE (lease_id, number) ="
-                " (SELECT lease_id, min(number) FROM floorlog.batch WHERE stored > 0"
-                " GROUP BY lease_id ORDER BY lease_id LIMIT 1)",
-                [by],
-            ).rowcount
+        def change(by: int, row: tuple[int, int]) -> None:
+            done = connection.execute(
+                "UPDATE floorlog.batch SET received = received + %s"
+                " WHERE (lease_id, number) = (%s, %s)",
+                [by, *row],
+            )
+            assert done.rowcount == 1
 
-        wait_for(lambda: change(1) == 1)
+        def stored() -> list[tuple[int, int]]:
+            return connection.execute(
+                "SELECT lease_id, number FROM floorlog.batch WHERE stored > 0 ORDER BY 1, 2 LIMIT 1"
+            ).fetchall()
+
+        wait_for(stored)
+        (row,) = stored()  # the very one is changed back: which is the first may be another by then
+        change(1, row)
         try:
             code, report, said = drill(plant)
         finally:
-            change(-1)  # others drill the same record
+            change(-1, row)  # others drill the same record
     assert code == 1
     assert not report["ok"]
     assert report["wrong"][0].startswith("the restored record: batch: the entry is not"), said
