@@ -43,6 +43,7 @@ def record(sequence: int, readings: int) -> Record:
     return Record(sequence, "d", 10**15, zstandard.compress("\n".join(lines).encode()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("readings", "most"), [(1_000, 10_000), (20_000, 20_000)])
 def test_a_first_batch_of_dense_records_is_not_larger_than_others(readings, most):
     """A byte may hold far more than guessed: one batch must not take longer than a lease.

@@ -60,6 +60,7 @@ def size(pipeline: Pipeline) -> tuple[int, ...]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", ["unknown", "future", "unit"])
 def test_rejected_names_take_no_row_and_no_memory(bad: str) -> None:
     """A hundred batches of new names, all rejected: no row more, and no memory to speak of."""

@@ -12,6 +12,8 @@ import pytest
 
 from floorlog.cache import CHANNEL, KEY, CacheError, Connection, Endpoint
 
+pytestmark = pytest.mark.slow  # starts caches
+
 Script = Callable[[list[bytes]], bytes | None]
 
 

@@ -13,6 +13,8 @@ from floorlog.cache import KEY, Endpoint, Last
 from floorlog.cache.last_values import ANOMALIES_MAX
 from floorlog.core.reading import Anomaly, Kind
 
+pytestmark = pytest.mark.slow  # starts a cache
+
 T0 = 1_767_225_600_000_000
 RIGHT_AGAIN_SECONDS = 5.0
 
@@ -79,7 +81,6 @@ def test_any_order_ends_at_the_newest(cache, shard, writer, until):
     until(lambda: {d: last.value for (d, _), last in cache.values().items()} == expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["FLUSHALL", "DEL"])
 def test_right_again_after_a_flush_quiet_series_included(cache, shard, writer, until, loss):
     """A flush or an eviction is noticed within 5 s; what nobody here read comes from the record."""
@@ -109,7 +110,6 @@ def test_every_worker_writes_again_what_it_knows(cache, shard, writer, until):
     assert until(lambda: len(cache.values()) == 2) < RIGHT_AGAIN_SECONDS
 
 
-@pytest.mark.slow
 def test_right_again_after_kill_and_restart(cache, shard, writer, until, caplog):
     """Values committed while the cache was dead are there within 5 s of its return; 2 log lines."""
     caplog.set_level(logging.WARNING, "floorlog.cache")
@@ -133,7 +133,6 @@ def test_right_again_after_kill_and_restart(cache, shard, writer, until, caplog)
     assert "right again" in caplog.records[1].message
 
 
-@pytest.mark.slow
 def test_a_cache_that_hangs_never_delays_storing(cache, shard, writer, until):
     """With the server stopped no publish waits for it; it is right 5 s after going on."""
     rows = [shard.add(f"d{n}") for n in range(900)]
@@ -196,7 +195,6 @@ def test_what_waits_is_written_at_the_end(cache, shard, writer):
     assert time.monotonic() - began < 2.0
 
 
-@pytest.mark.slow
 def test_a_record_that_fails_is_asked_again(cache, shard, writer, until):
     """When record and cache are both away, the rebuilding stays due and the thread lives."""
     answers: list[Callable[[], list[Last]]] = []

@@ -15,6 +15,8 @@ from floorlog.record.trial.backtest import backtest, present_catalogue
 from floorlog.source.catalogue_file import laid_over
 from floorlog.store.migrate import READER
 
+pytestmark = pytest.mark.slow  # writes a record to judge
+
 COUNTED = (
     "SELECT count(*), count(DISTINCT (device_id, metric)), floorlog.to_us(min(ts)),"
     " floorlog.to_us(max(ts)) FROM floorlog.reading WHERE flags = 0"

@@ -1,6 +1,10 @@
 """What a drill compares: a bounded part, cut at the same places of the stream in both records."""
 
+import pytest
+
 from floorlog.local.drill_rows import as_far, first_part, readings, stands
+
+pytestmark = pytest.mark.slow  # writes a record of many rows
 
 STORED = "SELECT coalesce(sum(stored), 0) FROM floorlog.batch WHERE lease_id = %s AND number <= %s"
 START_US = -(10**18)
