@@ -116,7 +116,7 @@ class Start:
                 env=environment,
                 stdout=file,
                 stderr=file,
-                preexec_fn=self._inside.enter,  # noqa: PLW1509 - one thread only, so nothing else can enter
+                preexec_fn=self._inside.enter,  # noqa: PLW1509 - no thread here that could hold a lock at the fork
             )
 
     def beside(self) -> subprocess.Popen[bytes] | None:

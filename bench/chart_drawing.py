@@ -6,9 +6,9 @@ processes; the same data goes through uPlot where its script is given.
 """
 
 import argparse
-import importlib.util
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +19,9 @@ from typing import Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "web"))
+from browser.conftest import NAMES, Browser, Tab
+
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src" / "floorlog" / "web" / "static"
 CHARTS = 12
@@ -26,16 +29,10 @@ DRAWS = 20
 SHAPES = {"readings": 5_000, "buckets": 800}
 
 
-def browser_of(profile: Path) -> Any:  # noqa: ANN401 - loaded from a file of the tests
+def browser_of(profile: Path) -> Browser:
     """A headless Chromium, driven as the tests of the page drive theirs."""
-    path = ROOT / "tests" / "web" / "browser" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("browser_of_tests", path)
-    assert spec is not None
-    assert spec.loader is not None
-    room = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(room)
-    program = next(found for name in room.NAMES if (found := shutil.which(name)))
-    return room.Browser(program, profile)
+    program = next(found for name in NAMES if (found := shutil.which(name)))
+    return Browser(program, profile)
 
 
 class Folder(SimpleHTTPRequestHandler):
@@ -55,7 +52,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 
 def measure(
-    tab: Any,  # noqa: ANN401 - loaded from a file of the tests
+    tab: Tab,
     process: psutil.Process,
     rows: int,
     *,
@@ -100,7 +97,7 @@ def main() -> None:
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Folder, directory=str(served)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = browser_of(Path(name) / "profile")
-        process = psutil.Process(browser._process.pid)  # noqa: SLF001 - it has no other name
+        process = psutil.Process(browser.pid)
         found: dict[str, Any] = {}
         try:
             tab = browser.tab()

@@ -14,21 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "record" / "ledger"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "record" / "ledger"))
 
-from aged import AGE  # noqa: E402 - the tests' way to move a record back in time
-from written import T0, Ground, Plant, Shard, Written  # noqa: E402 - the tests' small record
+from aged import AGE
+from written import T0, Ground, Plant, Shard, Written
 
-from floorlog.core.protocol import Lease, Register  # noqa: E402 - after the path
-from floorlog.core.reading import Batch, Counts, Kind, Readings  # noqa: E402 - after the path
-from floorlog.core.series import SeriesKey  # noqa: E402 - after the path
-from floorlog.local.supervisor import Supervisor  # noqa: E402 - after the path
-from floorlog.record.act.expire import Expirer  # noqa: E402 - after the path
-from floorlog.record.check.verify import verify  # noqa: E402 - after the path
-from floorlog.record.seal.seal import Sealer  # noqa: E402 - after the path
-from floorlog.store.link import Link  # noqa: E402 - after the path
-from floorlog.store.migrate import KEEPER, LOGIN_ROLES, WRITER, migrate  # noqa: E402 - after the path
+from floorlog.core.protocol import Lease, Register
+from floorlog.core.reading import Batch, Counts, Kind, Readings
+from floorlog.core.series import SeriesKey
+from floorlog.local.supervisor import Supervisor
+from floorlog.record.act.expire import Expirer
+from floorlog.record.check.verify import verify
+from floorlog.record.seal.seal import Sealer
+from floorlog.store.link import Link
+from floorlog.store.migrate import KEEPER, LOGIN_ROLES, WRITER, migrate
 
 BATCHES, DEVICES = 240, 150
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import workload
+from psycopg.sql import SQL, Identifier
 
 from floorlog.core.ledger.batch import Registry, columns_of, root_of
 from floorlog.core.ledger.locator import locator_of
@@ -209,7 +210,7 @@ def cpu_s(pid: int) -> float:
 def database(services: Supervisor, name: str) -> Iterator[Any]:
     """A migrated database; gives a function from role to connection string."""
     with psycopg.connect(services.postgres_dsn(database="postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type] # a name of our own
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
     passwords = {role: services.postgres.password(role) for role in LOGIN_ROLES}
     migrate(services.postgres_dsn("postgres", name), passwords=passwords)
     yield lambda role: services.postgres_dsn(role, name)
@@ -272,7 +273,7 @@ def verified(dsn: str, directory: Path) -> tuple[int, int]:
     return report.readings, report.readings_per_core_second
 
 
-def clone(admin: Any, hours: range, series_max: int) -> None:  # noqa: ANN401 - a connection
+def clone(admin: psycopg.Connection[Any], hours: range, series_max: int) -> None:
     """Copy the chunks of the first two hours to later hours, for the first series."""
     columns = [
         row[0]

@@ -121,7 +121,7 @@ class LastValues:
                 self._rebuild_due = False
         except CacheError as error:
             return self._missed(f"{error}; storing goes on without it")
-        except Exception as error:  # noqa: BLE001 - the record's reader: this thread must live on
+        except Exception as error:  # noqa: BLE001 - what the caller's reader raises is its own; it is told, and tried again
             return self._missed(f"last values cannot be read from the record: {error}")
         if self._misses:
             log.warning("cache at %s: right again", self._connection.endpoint)

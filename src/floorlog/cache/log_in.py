@@ -3,6 +3,11 @@
 import threading
 import time
 
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+
 from floorlog.cache.connection import CacheError, Endpoint
 from floorlog.config import Settings
 
@@ -38,11 +43,6 @@ class Token:
             return self._token
 
     def _sign(self) -> str:
-        from botocore.auth import SigV4QueryAuth  # noqa: PLC0415 - only on AWS
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - only on AWS
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - only on AWS
-        from botocore.session import Session  # noqa: PLC0415 - only on AWS
-
         try:
             credentials = Session().get_credentials()
             if credentials is None:

@@ -346,7 +346,7 @@ def main() -> None:
         sys.exit(130)
     except FloorlogError as error:
         _end(" ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001 - a person gets one line, the rest is in the log
+    except Exception as error:  # noqa: BLE001 - the outermost frame: it ends with 1, the traceback kept in a file
         _end(f"unexpected: {error!r:.200} - the whole story is in {_write_log()}")
 
 

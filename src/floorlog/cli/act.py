@@ -54,7 +54,7 @@ def show(found: object) -> None:
 @BY
 @click.option("--quality", metavar="CODE", help="OPC UA status code, as 0 or 0x40000000.")
 @JSON
-def correct(  # noqa: PLR0913 - one argument an option
+def correct(  # noqa: PLR0913 - click passes each option as an argument
     device: str,
     metric: str,
     time: str,

@@ -25,7 +25,7 @@ def reject() -> None:
 @click.option("--rows", type=click.IntRange(1, 1_000), default=50, help="So many at most.")
 @click.option("--skip", type=click.IntRange(0), default=0, help="Without the first so many.")
 @JSON
-def list_rejects(  # noqa: PLR0913 - one argument an option
+def list_rejects(  # noqa: PLR0913 - click passes each option as an argument
     data: Path | None,
     since: str | None,
     until: str | None,

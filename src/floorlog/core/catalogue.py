@@ -395,7 +395,7 @@ def _located(content: object, path: str = "") -> str:
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             at = f"{path}{section}.{name}"
             try:
-                msgspec.convert({name: entry}, type=dict[Name, kind])  # type: ignore[valid-type]  # one of the two above
+                msgspec.convert({name: entry}, type=dict[Name, kind])  # type: ignore[valid-type]  # a type chosen at run time: mypy has no word for it
             except msgspec.ValidationError as error:
                 reason = str(error).replace("$[...]", "$").removesuffix(" - at `$`")
                 return _located(entry, f"{at}.") or f"{at}: {reason}".replace("`$.", "`")

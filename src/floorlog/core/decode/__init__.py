@@ -148,12 +148,14 @@ def _carefully(records: Sequence[Record], places: list[int], to: _Slow) -> Colum
 
 
 def _reading(entry: Found, row: int, to: _Slow, record: int, element: int) -> tuple[float, ...]:
-    state = isinstance(entry.value, str)
+    value, text = (
+        (0.0, to.texts[entry.value]) if isinstance(entry.value, str) else (entry.value, NONE)
+    )
     return (
         row,
         entry.ts,
-        0.0 if isinstance(entry.value, str) else entry.value,
-        to.texts[entry.value] if state else NONE,  # type: ignore[index]  # a text where state
+        value,
+        text,
         to.units[entry.unit],
         entry.quality,
         record,

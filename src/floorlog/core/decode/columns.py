@@ -141,11 +141,11 @@ def open_records(records: Sequence[Record]) -> tuple[list[Wire], NDArray[np.int3
             # extend keeps what it took before an exception: that says which record raised it.
             wires.extend(map(typed.decode, map(_data, records[place:] if place else records)))
             break
-        except Exception:  # noqa: BLE001  # whatever it was, careful reading finds out
+        except Exception:  # noqa: BLE001 - any input may raise anything; it is read again with care, and rejected there
             place += len(wires) - before
         try:
             inside = _open(records[place].data)
-        except Exception:  # noqa: BLE001  # as above
+        except Exception:  # noqa: BLE001 - as above: an empty result sends the record to careful reading
             inside = []
         if not inside:
             doubtful.append(place)
