@@ -199,7 +199,7 @@ class Keeper:
             log.warning("the database: %s", str(error).strip().splitlines()[0])
             self._link.close()
         except OSError as error:
-            log.error("NOTHING CAN BE ANCHORED: %s", error)  # noqa: TRY400 - one line says it all
+            log.error("NOTHING CAN BE ANCHORED: %s", error)
         return RETRY_SECONDS
 
     def _hold(self) -> Sequencer | None:

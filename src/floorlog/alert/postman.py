@@ -126,8 +126,7 @@ class Postman:
                 over = error.is_final or one.age_s > GIVE_UP_SECONDS
                 outbox.settle(one.event_id, "given up" if over else "waiting", str(error))
                 if over:
-                    # A channel's refusal is no fault of this program: no stack belongs in the log.
-                    log.error("%s: GIVEN UP %s: %s", name, one.notice.key, error)  # noqa: TRY400 - see above
+                    log.error("%s: GIVEN UP %s: %s", name, one.notice.key, error)
                     continue
                 failures += 1
                 if failures >= FAILURES_MAX or error.after_s:

@@ -139,7 +139,7 @@ class Doors:
         try:
             user = None if self.users is None else self.users.find(who.name)
         except FloorlogError as error:
-            log.error("%s", error)  # noqa: TRY400 - one line says it all
+            log.error("%s", error)
             return False
         return user is not None and user.role is who.role
 
@@ -188,7 +188,7 @@ class Doors:
         try:
             return None if self.users is None else self.users.with_token(token)
         except FloorlogError as error:
-            log.error("%s", error)  # noqa: TRY400 - one line says it all
+            log.error("%s", error)
             return None
 
 
