@@ -47,8 +47,8 @@ def migrate(outputs: Mapping[str, Any], asked: Parameters) -> str:
         outputs: what is known after the resources of TARGETS["migration"] were made.
         asked: the deployment's parameters.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - 0.13 s that a plan starts without
-    from botocore.session import Session  # noqa: PLC0415 - 0.13 s that a plan starts without
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a plan starts sooner without it
+    from botocore.session import Session  # noqa: PLC0415 - a plan starts sooner without it
 
     try:
         client = Session().create_client("ecs", region_name=asked.aws_region)

@@ -124,7 +124,7 @@ def read(settings: Settings, name: str, where: str = "DB_SECRET_ARN") -> bytes:
             where=where,
             fix="set it to the secret's ARN, or to file: and the path of a file that holds it",
         )
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - 0.13 s that what runs locally starts without
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - what runs locally starts sooner without it
 
     try:
         answer = client(settings).get_secret_value(SecretId=name, VersionStage="AWSCURRENT")
@@ -139,7 +139,7 @@ def read(settings: Settings, name: str, where: str = "DB_SECRET_ARN") -> bytes:
 
 def client(settings: Settings) -> Any:  # noqa: ANN401 - botocore's clients have no types
     """A client of Secrets Manager."""
-    from botocore.session import Session  # noqa: PLC0415 - 0.13 s that what runs locally starts without
+    from botocore.session import Session  # noqa: PLC0415 - what runs locally starts sooner without it
 
     return Session().create_client("secretsmanager", region_name=settings.region)
 
